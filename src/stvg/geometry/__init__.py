@@ -1,0 +1,1 @@
+"""Overlap, interpolation and conversion of boxes, intervals, tubes and masks: pure NumPy."""

@@ -1,0 +1,1 @@
+"""Reading frames by time, writing videos, drawing results on them."""
