@@ -139,19 +139,23 @@ class VideoMeta:
                 f"frames [{start_frame}, {end_frame}) are not a span of {self.name}, which has "
                 f"frames [0, {self.frames})"
             )
-        return Interval(
-            float(self.times_s[start_frame]), float(self.frame_ends_s[end_frame - 1])
-        )
+        return Interval(float(self.times_s[start_frame]), float(self.frame_ends_s[end_frame - 1]))
 
 
 def _frozen_array(values: Any, dtype: type, shape_hint: str) -> NDArray[Any]:
     """A read-only copy of ``values`` as ``dtype``; refuses what has no such form."""
     try:
-        array = np.array(values, dtype=dtype)
+        array: NDArray[Any] = np.array(values, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise UsageError(f"expected {shape_hint}, found {values!r:.80}") from error
     array.setflags(write=False)
     return array
+
+
+def _first_bad_box(boxes: FloatArray) -> int | None:
+    """Row of the first box (N, 4) that is not finite or has reversed corners, or None."""
+    good = (boxes[:, 2:] >= boxes[:, :2]).all(axis=1) & np.isfinite(boxes).all(axis=1)
+    return None if good.all() else int(np.argmin(good))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,9 +202,8 @@ class Tube:
                 f"the times of a tube must lie in its interval [{self.interval.start_s}, "
                 f"{self.interval.end_s}), found {times[0]} to {times[-1]}"
             )
-        ordered = (boxes[:, 2:] >= boxes[:, :2]).all(axis=1) & np.isfinite(boxes).all(axis=1)
-        if not ordered.all():
-            bad = int(np.argmin(ordered))
+        bad = _first_bad_box(boxes)
+        if bad is not None:
             raise UsageError(
                 "a box must be finite with x1 <= x2 and y1 <= y2, found "
                 f"{boxes[bad].tolist()} at {times[bad]:.3f} s"
@@ -249,6 +252,158 @@ class Tube:
         return viou(self, other, times_s)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Track:
+    """One object as a detector and tracker saw it: a box in each frame where it was seen.
+
+    Attributes:
+        id: Number of the object, at least 0, unique within its :class:`Tracks`.
+        label: What kind of thing, e.g. ``dog``.
+        frames: Number of each frame in the source video, (N,) int64, strictly increasing from 0
+            or later, N >= 1. Frames without a box are simply absent.
+        boxes: ``xyxy`` pixels of the original frame, (N, 4), finite, corners in order.
+        scores: Confidence per box, (N,) in [0, 1].
+        masks: COCO RLE per box (None where there is no mask), or None when there are no masks.
+
+    Raises:
+        UsageError: If shapes disagree, frames are not increasing, a box is not finite or has its
+            corners reversed, or a score leaves [0, 1].
+
+    Example:
+        >>> track = Track(1, "dog", [0, 2], [[0, 0, 10, 10], [4, 0, 14, 10]], [0.9, 0.8])
+        >>> len(track), track.frames.tolist()
+        (2, [0, 2])
+    """
+
+    id: int
+    label: str
+    frames: IntArray
+    boxes: FloatArray
+    scores: FloatArray
+    masks: tuple[RLE | None, ...] | None = None
+
+    def __post_init__(self) -> None:
+        frames = _frozen_array(self.frames, np.int64, "frame numbers, one a box")
+        boxes = _frozen_array(self.boxes, np.float64, "boxes as an array (N, 4)")
+        scores = _frozen_array(self.scores, np.float64, "scores, one a box")
+        if frames.ndim != 1 or not len(frames) or boxes.shape != (len(frames), 4):
+            raise UsageError(
+                "a track needs N >= 1 frames (N,) and boxes (N, 4), found frames "
+                f"{frames.shape} and boxes {boxes.shape} in track {self.id}"
+            )
+        if self.id < 0 or frames[0] < 0 or not np.all(np.diff(frames) > 0):
+            raise UsageError(
+                "the id of a track and its frame numbers must be at least 0 and the frame numbers "
+                f"must increase strictly, found track {self.id} with frames from {frames[0]}"
+            )
+        bad = _first_bad_box(boxes)
+        if bad is not None:
+            raise UsageError(
+                "a box must be finite with x1 <= x2 and y1 <= y2, found "
+                f"{boxes[bad].tolist()} in frame {frames[bad]} of track {self.id}"
+            )
+        if scores.shape != frames.shape or not ((scores >= 0) & (scores <= 1)).all():
+            raise UsageError(
+                f"a track of {len(frames)} boxes needs as many scores in [0, 1], found "
+                f"{scores.shape} in track {self.id}"
+            )
+        if self.masks is not None and len(self.masks) != len(frames):
+            raise UsageError(
+                f"a track of {len(frames)} boxes needs as many masks, found {len(self.masks)} in "
+                f"track {self.id}"
+            )
+        for name, values in (("frames", frames), ("boxes", boxes), ("scores", scores)):
+            object.__setattr__(self, name, values)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def times_s(self, meta: VideoMeta) -> FloatArray:
+        """Presentation time of every box in the video that ``meta`` describes, (N,) seconds."""
+        return meta.times_s[self.frames]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tracks:
+    """All objects that were tracked in one video.
+
+    Attributes:
+        video: Which video.
+        tracks: The objects, possibly none; ids differ.
+
+    Raises:
+        UsageError: If two tracks share an id, or a track has a frame or a box outside the video.
+    """
+
+    video: VideoMeta
+    tracks: tuple[Track, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tracks", tuple(self.tracks))
+        ids = [track.id for track in self.tracks]
+        repeated = sorted({number for number in ids if ids.count(number) > 1})
+        if repeated:
+            raise UsageError(f"every track needs an id of its own, found {repeated} more than once")
+        edge = np.array([self.video.width, self.video.height] * 2)
+        for track in self.tracks:
+            if track.frames[-1] >= self.video.frames:
+                raise UsageError(
+                    f"track {track.id} has a box in frame {track.frames[-1]}, but "
+                    f"{self.video.name} has frames [0, {self.video.frames})"
+                )
+            if (track.boxes < -1e-6).any() or (track.boxes > edge + 1e-6).any():
+                raise UsageError(
+                    f"the boxes of track {track.id} must lie inside the {self.video.width}x"
+                    f"{self.video.height} frame; clip them first"
+                )
+
+    def __len__(self) -> int:
+        return len(self.tracks)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SceneObject:
+    """A tracked object with what was measured on it.
+
+    Attributes:
+        track: Where it was seen.
+        label_shares: Share of the detector's confidence that went to each class name; sums to 1.
+        colours: Share of each colour word in the whole, upper and lower object, (3, 11); see
+            :func:`stvg.perception.appearance.describe_box`.
+    """
+
+    track: Track
+    label_shares: Mapping[str, float]
+    colours: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """All objects that perception found in a video.
+
+    Attributes:
+        video: Which video.
+        objects: What was found, possibly nothing.
+        detector: Name of the detector.
+        frames_seen: Numbers of the source frames that the detector looked at, (T,) int64.
+        classes: Class names that were looked for: all that the detector knows, or the words that
+            an open-vocabulary detector was given.
+        timing_s: Seconds spent by stage.
+    """
+
+    video: VideoMeta
+    objects: tuple[SceneObject, ...]
+    detector: str
+    frames_seen: IntArray
+    classes: tuple[str, ...]
+    timing_s: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def tracks(self) -> Tracks:
+        """The tracks alone."""
+        return Tracks(self.video, tuple(item.track for item in self.objects))
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """The sentence that says what to look for.
@@ -291,12 +446,14 @@ class Clip:
         frames: RGB, (T, H, W, 3) uint8, read-only when it comes from a cache.
         times_s: True presentation time of each frame, (T,).
         frame_indices: Number of each frame in the source, (T,).
+        scene: The objects in the video, for methods that plan to use them; else None.
     """
 
     meta: VideoMeta
     frames: ByteArray
     times_s: FloatArray
     frame_indices: IntArray
+    scene: Scene | None = None
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -1,0 +1,108 @@
+"""What all commands share: consoles, progress bars, option texts, the JSON they print.
+
+Results go to standard output, everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stvg.errors import UsageError
+from stvg.progress import Progress, Stages, no_stages
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="An option of the method or tracker."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+ThreadsOption = Annotated[
+    int, typer.Option(min=0, help="CPU threads for decoding and detection, 0 for all.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no notes.")]
+
+
+def print_json(value: Any) -> None:
+    """Print a result as indented JSON on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def note(text: str) -> None:
+    """Tell a person something on standard error, one paragraph."""
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(text)
+
+
+@contextmanager
+def progress_bars(*, quiet: bool) -> Iterator[Stages]:
+    """Bars with rate and time left on standard error, one a stage.
+
+    Nothing is drawn when asked to be quiet or when standard error is not a terminal.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield no_stages
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bars
+    from rich.text import Text
+
+    class Rate(TextColumn):
+        """Steps a second."""
+
+        def render(self, task: Any) -> Text:
+            """The rate once it is known."""
+            return Text(f"{task.speed:.1f}/s" if task.speed else "", style="dim")
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(""),
+               TimeRemainingColumn())  # fmt: skip
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def stage(name: str) -> Progress:
+            def report(done: int, total: int) -> None:
+                if name not in tasks:
+                    tasks[name] = bars.add_task(name, total=total)
+                bars.update(tasks[name], completed=done, total=total)
+
+            return report
+
+        yield stage
+
+
+def check_outputs(video: Path, **outputs: Path | None) -> None:
+    """Refuse, before any work, outputs that cannot be written or that would replace something.
+
+    Args:
+        video: The input.
+        **outputs: Option name -> path, None where it was not given.
+
+    Raises:
+        UsageError: If two outputs, or an output and the video, are the same file.
+        OutputError: If a place cannot be written to.
+    """
+    from stvg.formats.atomic import check_writable
+
+    taken = {video.resolve(): "the video itself"}
+    for name, path in outputs.items():
+        if path is None:
+            continue
+        if path.resolve() in taken:
+            raise UsageError(
+                f"--{name} {path} would replace {taken[path.resolve()]}; choose another name"
+            )
+        taken[path.resolve()] = f"--{name}"
+        check_writable(path)

@@ -1,0 +1,118 @@
+"""``stvg``: finds the commands, runs one, turns errors into one paragraph and an exit code.
+
+A command is a module of this package with a function of the same name; nothing else lists it.
+Modules of commands import what they work with inside the function, so that ``stvg --help`` is
+quick. Exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+import stvg
+import stvg.cli
+from stvg.errors import StvgError
+
+app = typer.Typer(
+    name="stvg",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Spatio-temporal video grounding: a video and a sentence in, a tube out.\n\n"
+    'Example: `stvg ground dog.mp4 "the dog" --out dog.json --overlay dog_tube.mp4`',
+)
+
+_HELPERS = ("main", "common")
+# Base of typer's errors about the words on the line; its module differs between versions of typer.
+_WrongUsage: type[Exception] = next(
+    base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"stvg {stvg.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; anywhere on the line.")
+    ] = False,
+) -> None:
+    del version, debug  # --debug is read in main, so that it may stand anywhere
+
+
+def _add_commands() -> None:
+    for entry in pkgutil.iter_modules(stvg.cli.__path__):
+        if entry.name not in _HELPERS:
+            module = import_module(f"stvg.cli.{entry.name}")
+            app.command(entry.name)(getattr(module, entry.name))
+
+
+_add_commands()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit code.
+
+    Args:
+        arguments: Words after ``stvg``; None for those of the process.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        result = app(words, standalone_mode=False)
+        return int(result) if isinstance(result, int) else 0
+    except StvgError as error:
+        if debug:
+            raise
+        return _fail(str(error), error.exit_code)
+    except typer.Exit as leaving:
+        return int(leaving.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted; nothing was written", 130)
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        if isinstance(error, _WrongUsage):
+            context = getattr(error, "ctx", None)
+            place = context.command_path if context else "stvg"
+            return _fail(f"{error.format_message()} See: {place} --help", 2)  # type: ignore[attr-defined]
+        if debug:
+            raise
+        kind = type(error).__name__
+        return _fail(
+            f"unexpected {kind}: {error}. This is a fault of stvg, please report it; --debug "
+            "shows where it happened",
+            1,
+        )
+
+
+def _fail(message: str, code: int) -> int:
+    """Print one paragraph on standard error and give back the exit code."""
+    from rich.console import Console
+    from rich.text import Text
+
+    text = Text.assemble(("stvg: ", "bold red"), " ".join(message.split()))
+    Console(stderr=True, soft_wrap=True, highlight=False).print(text)
+    return code
+
+
+def run() -> None:
+    """Entry point of the installed command."""
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""Detectors: pictures in, labelled boxes out.
+
+``load_detector`` takes what a user types: the name of known YOLOX weights, a path to a YOLOX
+``.onnx`` file, a hub id or folder of a ``transformers`` detector, or ``file.py:Class`` for one's
+own. Every detector fills the same :class:`Detections` in pixels of the picture it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from stvg.errors import UsageError
+from stvg.progress import Progress, no_progress
+from stvg.registry import load_object, suggest
+from stvg.types import BoolArray, ByteArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """What one picture shows.
+
+    Attributes:
+        boxes: ``xyxy`` pixels of the given picture, (N, 4), inside it.
+        scores: Confidence, (N,) in [0, 1].
+        labels: Name of each box's class, N long.
+    """
+
+    boxes: FloatArray
+    scores: FloatArray
+    labels: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def keep(self, which: BoolArray | IntArray) -> Detections:
+        """The boxes that a mask (N,) or indices (M,) select."""
+        chosen = np.arange(len(self))[which]
+        return Detections(
+            self.boxes[chosen], self.scores[chosen], tuple(self.labels[i] for i in chosen)
+        )
+
+
+class Detector(Protocol):
+    """What every detector offers.
+
+    Attributes:
+        name: Shown in results.
+        classes: The class names it knows, or None when any words may be asked for.
+        long_side: Longer side in pixels of the pictures it works best on.
+    """
+
+    @property
+    def name(self) -> str:
+        """Shown in results."""
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Class names it knows, or None for any words."""
+
+    @property
+    def long_side(self) -> int:
+        """Longer side in pixels of the pictures it works best on."""
+
+    def detect(self, frames: ByteArray, words: Sequence[str] = ()) -> list[Detections]:
+        """Find objects.
+
+        Args:
+            frames: RGB (B, H, W, 3) uint8.
+            words: What to look for; needed when ``classes`` is None, ignored otherwise.
+
+        Returns:
+            One :class:`Detections` a frame.
+        """
+
+
+def load_detector(
+    name: str, *, threshold: float = 0.1, threads: int = 0, progress: Progress = no_progress
+) -> Detector:
+    """The detector behind a name, a path, a hub id or a reference.
+
+    Args:
+        name: ``yolox_nano``; ``path/to/model.onnx`` (YOLOX); ``blobs`` (drawn clips); a hub id such as
+            ``IDEA-Research/grounding-dino-tiny`` or a local folder (``transformers``); or
+            ``package.module:Class`` / ``file.py:Class``, called with ``threshold``.
+        threshold: Boxes below this confidence are dropped, in [0, 1].
+        threads: CPU threads, 0 for all.
+        progress: Told about bytes while weights are fetched.
+
+    Raises:
+        UsageError: If the name means nothing.
+        MissingExtraError: If its extra is not installed.
+        WeightsError: If its weights cannot be had or read.
+    """
+    from stvg.perception import yolox
+
+    if not 0 <= threshold < 1:
+        raise UsageError(f"expected a detection threshold in [0, 1), found {threshold}")
+    if name == "blobs":
+        from stvg.perception.blobs import BlobDetector
+
+        return BlobDetector(threshold)
+    if ":" in name and not Path(name).exists():
+        detector: Detector = load_object(name)(threshold=threshold)
+        return detector
+    if name in yolox.PUBLISHED or name.endswith(".onnx"):
+        return yolox.YoloxDetector.load(
+            name, threshold=threshold, threads=threads, progress=progress
+        )
+    if Path(name).is_dir() or name.count("/") == 1:
+        from stvg.perception.transformers_detector import TransformersDetector
+
+        return TransformersDetector.load(name, threshold=threshold, threads=threads)
+    raise UsageError(
+        f"there is no detector {name!r}: expected {', '.join(yolox.PUBLISHED)}, blobs, a path to "
+        "a YOLOX .onnx file, a folder or hub id (owner/name) of a transformers detector, or "
+        "file.py:Class"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _OnlyClasses:
+    """A detector that keeps silent about all but some of its classes."""
+
+    detector: Detector
+    classes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.detector.name
+
+    @property
+    def long_side(self) -> int:
+        return self.detector.long_side
+
+    def detect(self, frames: ByteArray, words: Sequence[str] = ()) -> list[Detections]:
+        results = self.detector.detect(frames, words)
+        return [
+            found.keep(np.array([label in self.classes for label in found.labels], bool))
+            for found in results
+        ]
+
+
+def only_classes(detector: Detector, names: Sequence[str]) -> Detector:
+    """The same detector, reduced to some of its own classes.
+
+    Raises:
+        UsageError: If it does not know one of them; suggests the nearest it knows.
+    """
+    known = list(detector.classes or ())
+    for name in names:
+        if name not in known:
+            raise UsageError(f"{detector.name} has no class {name!r}; {suggest(name, known)}")
+    return _OnlyClasses(detector, tuple(names))

@@ -1,0 +1,421 @@
+"""The table of contents of a video file: which frame is shown when, and what decoding it takes.
+
+:func:`probe` reads the packets once, without decoding them (one picture is decoded, to learn the
+orientation and that a decoder exists). Times are the container's: presentation time stamps, the
+first shown frame at 0. Where the packets do not tell the frames one by one (interlaced H.264,
+packed MPEG-4, missing or repeated time stamps, a cut start) the stream is decoded once instead;
+slower, and right. What each packet promises is read in :mod:`stvg.video.bitstream`; frames are
+delivered by :mod:`stvg.video.reader`.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.container
+import av.sidedata.sidedata
+import av.video
+import av.video.codeccontext
+import numpy as np
+from numpy.typing import NDArray
+
+from stvg.errors import VideoError
+from stvg.types import BoolArray, ByteArray, IntArray, VideoMeta
+from stvg.video.bitstream import (
+    HARD_ENTRY,
+    NO_ENTRY,
+    PacketReader,
+    Picture,
+    UncountableError,
+    packet_reader,
+)
+from stvg.video.container import FileIdentity, Pictures, file_identity, open_video
+
+_INDEXES_KEPT = 64
+_MISSING_TAIL_S = 0.5
+"""A stream that ends this much before its declared end counts as cut off. Ours: longer than the
+rounding of any container, shorter than what a viewer would miss."""
+
+
+def probe(path: str | Path) -> VideoMeta:
+    """What is known about a video file: size, frame times, duration.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The meta data, with ``frame_times_s`` filled in. Of a file that is cut off, ``frames``
+        counts what can be read while ``duration_s`` is what the container declares.
+
+    Raises:
+        VideoError: If there is no such file, or it holds no video that can be decoded.
+
+    Example:
+        >>> probe("absent.mp4")
+        Traceback (most recent call last):
+        stvg.errors.VideoError: expected a video file, but there is no absent.mp4; check the path
+    """
+    return replace(video_index(file_identity(path)).meta, path=str(path))
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How stored pictures are turned for showing: first transposed, then flipped."""
+
+    transposed: bool = False
+    flips_rows: bool = False
+    flips_columns: bool = False
+
+    def apply(self, picture: ByteArray) -> ByteArray:
+        """A view of ``picture`` (H, W, 3) as it is to be shown, (H, W, 3) or (W, H, 3)."""
+        if self.transposed:
+            picture = picture.swapaxes(0, 1)  # (W, H, 3)
+        return picture[:: -1 if self.flips_rows else 1, :: -1 if self.flips_columns else 1]
+
+    def stored_size(self, width: int, height: int) -> tuple[int, int]:
+        """The size before turning that is ``width`` x ``height`` after it (or the reverse)."""
+        return (height, width) if self.transposed else (width, height)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PacketTable:
+    """The packets of a stream in the order in which they are decoded.
+
+    Attributes:
+        pts: Presentation time stamp of each packet, (N,) int64, in units of the time base.
+        bytes: Size of each packet, (N,) int64.
+        entry: ``NO_ENTRY``, ``SOFT_ENTRY`` or ``HARD_ENTRY`` for each packet, (N,) uint8.
+        droppable: Whether no other picture refers to this one, (N,) bool.
+        position_of_frame: Row of the packet of each shown frame, (frames,) int64.
+    """
+
+    pts: IntArray
+    bytes: IntArray
+    entry: NDArray[np.uint8]
+    droppable: BoolArray
+    position_of_frame: IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoIndex:
+    """All that reading needs to know about a file.
+
+    Attributes:
+        meta: For the world outside.
+        orientation: How pictures are turned.
+        pts: Time stamp of each shown frame, (frames,) int64.
+        ordinals: Which picture out of the decoder each shown frame is, (frames,) int64; only
+            where the index was made by decoding.
+        packets: The packets, or None where the index was made by decoding.
+        readable_s: End in seconds of the part that can be read when the file is cut off; else
+            None.
+        declared_frames: Number of frames that the container declares, 0 when it does not say.
+    """
+
+    meta: VideoMeta
+    orientation: Orientation
+    pts: IntArray
+    ordinals: IntArray | None = None
+    packets: PacketTable | None = None
+    readable_s: float | None = None
+    declared_frames: int = 0
+
+
+@functools.lru_cache(maxsize=_INDEXES_KEPT)
+def video_index(identity: FileIdentity) -> VideoIndex:
+    """The index of a file; the last few are remembered.
+
+    Raises:
+        VideoError: If the file holds no video that can be decoded.
+    """
+    path = identity.path
+    with open_video(path) as (container, stream):
+        try:
+            return _index_by_packets(path, container, stream)
+        except UncountableError:
+            pass
+    with open_video(path) as (container, stream):
+        return _index_by_decoding(path, container, stream)
+
+
+# --- from the packets -----------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Packets:
+    """What the one pass over the packets collects, in the order of decoding."""
+
+    pts: list[int]
+    dts: list[int | None]
+    durations: list[int]
+    sizes: list[int]
+    discarded: list[bool]
+    pictures: list[Picture]
+    broken: bool = False
+
+
+def _index_by_packets(
+    path: str, container: av.container.InputContainer, stream: av.video.VideoStream
+) -> VideoIndex:
+    """The index without decoding more than one picture.
+
+    Raises:
+        UncountableError: If the packets do not tell the frames.
+        VideoError: If there are none.
+    """
+    context = stream.codec_context
+    reader = packet_reader(
+        context.codec.canonical_name, bytes(context.extradata or b""), context.codec.intra_only
+    )
+    packets, first = _collect(container, stream, reader)
+    if not packets.pts:
+        raise VideoError(_no_pictures(path, stream))
+    table, shown_rows = _packet_table(packets, reader)
+    counts_frames = "mp4" in stream.container.format.name  # AVI counts empty packets, too
+    cut_off = packets.broken or (counts_frames and len(packets.pts) < stream.frames)
+    last_dts = packets.dts[-1]
+    if cut_off and last_dts is not None:
+        # A missing packet is decoded, hence also shown, after the last one that was read.
+        shown_rows = shown_rows[table.pts[shown_rows] <= last_dts]
+    if not len(shown_rows):
+        raise VideoError(_no_pictures(path, stream))
+    picture = _first_picture(context, first)
+    pts = table.pts[shown_rows]
+    end = int(pts[-1]) + packets.durations[shown_rows[-1]]
+    return _assemble(
+        path,
+        stream,
+        picture,
+        pts,
+        end if packets.durations[shown_rows[-1]] > 0 else None,
+        cut_off=cut_off,
+        packets=PacketTable(table.pts, table.bytes, table.entry, table.droppable, shown_rows),
+    )
+
+
+def _first_picture(context: av.video.codeccontext.VideoCodecContext, packet: Any) -> av.VideoFrame:
+    """Decode the first packet alone."""
+    try:
+        frames: list[av.VideoFrame] = [*context.decode(packet), *context.decode(None)]
+    except av.FFmpegError as error:
+        raise UncountableError("the first picture is damaged") from error
+    if not frames:
+        raise UncountableError("the first packet shows no picture")
+    return frames[0]
+
+
+def _collect(
+    container: av.container.InputContainer, stream: av.video.VideoStream, reader: PacketReader
+) -> tuple[_Packets, Any]:
+    """Read every packet; also returns the first one."""
+    found = _Packets([], [], [], [], [], [])
+    first = None
+    try:
+        for packet in container.demux(stream):
+            if not packet.size:  # the mark at the end
+                continue
+            if found.broken:
+                raise UncountableError("a damaged packet in the middle")
+            if packet.is_corrupt:
+                found.broken = True
+                continue
+            if packet.pts is None:
+                raise UncountableError("a packet without a time stamp")
+            first = first or packet
+            found.pts.append(packet.pts)
+            found.dts.append(packet.dts)
+            found.durations.append(packet.duration or 0)
+            found.sizes.append(packet.size)
+            found.discarded.append(packet.is_discard)
+            found.pictures.append(reader.picture(bytes(packet)))
+    except av.FFmpegError:
+        found.broken = True
+    return found, first
+
+
+def _packet_table(packets: _Packets, reader: PacketReader) -> tuple[PacketTable, IntArray]:
+    """The table of all packets, and the rows of those that are shown, by time."""
+    pts = np.array(packets.pts, np.int64)
+    entry = np.array([picture.entry for picture in packets.pictures], np.uint8)
+    layer = np.array([picture.layer for picture in packets.pictures])
+    unreferenced = np.array([picture.unreferenced for picture in packets.pictures])
+    visible = np.array([picture.shown for picture in packets.pictures])
+    if reader.starts_with_entry and entry[0] == NO_ENTRY:
+        raise UncountableError("the stream starts in the middle")
+    if entry[0] != HARD_ENTRY and (pts < pts[0]).any():
+        raise UncountableError("pictures are shown before the first that can be decoded")
+    if not reader.exact_entries:
+        entry[:] = NO_ENTRY
+    if not reader.reorders_safely and (np.diff(pts) < 0).any():
+        raise UncountableError("undeclared reordering")
+    entry[0] = HARD_ENTRY  # where a sequential decode starts, too
+    shown_rows = np.flatnonzero(visible & ~np.array(packets.discarded, bool))
+    shown_rows = shown_rows[np.argsort(pts[shown_rows], kind="stable")]
+    if (np.diff(pts[shown_rows]) <= 0).any():
+        raise UncountableError("two frames at the same time")
+    table = PacketTable(
+        pts=pts,
+        bytes=np.array(packets.sizes, np.int64),
+        entry=entry,
+        droppable=unreferenced & (layer == layer.max()),
+        position_of_frame=shown_rows,
+    )
+    return table, shown_rows
+
+
+# --- by decoding ------------------------------------------------------------------------------
+
+
+def _index_by_decoding(
+    path: str, container: av.container.InputContainer, stream: av.video.VideoStream
+) -> VideoIndex:
+    """The index of what the decoder puts out; for streams whose packets do not tell."""
+    first: av.VideoFrame | None = None
+    pts: list[int] = []
+    durations: list[int] = []
+    step = _nominal_step(stream)
+    pictures = Pictures(container, stream)
+    for frame in pictures:
+        first = first or frame
+        previous = pts[-1] if pts else -step
+        pts.append(previous + step if frame.pts is None else frame.pts)
+        durations.append(getattr(frame, "duration", 0) or 0)
+    if first is None:
+        raise VideoError(_no_pictures(path, stream))
+    # Of several frames with one time stamp only the last stays on the screen.
+    order = np.argsort(np.array(pts, np.int64), kind="stable")
+    sorted_pts = np.array(pts, np.int64)[order]
+    stays = np.append(np.diff(sorted_pts) > 0, True)
+    end = int(sorted_pts[-1]) + durations[order[-1]] if durations[order[-1]] > 0 else None
+    return _assemble(
+        path,
+        stream,
+        first,
+        sorted_pts[stays],
+        end,
+        cut_off=pictures.broken,
+        ordinals=order[stays].astype(np.int64),
+    )
+
+
+def _nominal_step(stream: av.video.VideoStream) -> int:
+    """Time units from one frame to the next where nothing better is known."""
+    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+    return max(1, round(1 / (rate * (stream.time_base or Fraction(1, 1000)))))
+
+
+# --- both ------------------------------------------------------------------------------------
+
+
+def _assemble(
+    path: str,
+    stream: av.video.VideoStream,
+    picture: av.VideoFrame,
+    pts: IntArray,
+    end: int | None,
+    *,
+    cut_off: bool,
+    ordinals: IntArray | None = None,
+    packets: PacketTable | None = None,
+) -> VideoIndex:
+    """Put the index together.
+
+    Args:
+        path: The file.
+        stream: Its video stream.
+        picture: The first picture, for size and orientation.
+        pts: Time stamps of the shown frames, (frames,) strictly increasing.
+        end: Time stamp at which the last frame ends, or None when the container does not say.
+        cut_off: Whether the file is known to break off.
+        ordinals: See :class:`VideoIndex`.
+        packets: See :class:`VideoIndex`.
+    """
+    base = stream.time_base or Fraction(1, 1000)
+    rate = stream.average_rate
+    if end is None:
+        end = int(pts[-1]) + _last_step(pts, rate, base)
+    readable = (end - int(pts[0])) * base
+    declared = _declared_end(stream, int(pts[0]), base)
+    missing_s = float((declared or readable) - readable)
+    if not stream.frames and missing_s > max(_MISSING_TAIL_S, 3 * float(readable) / len(pts)):
+        cut_off = True
+    if not rate or rate <= 0:
+        rate = len(pts) / readable
+    times_s = (pts - pts[0]) * base.numerator / base.denominator
+    times_s.setflags(write=False)
+    orientation = _orientation(picture, path)
+    width, height = orientation.stored_size(picture.width, picture.height)
+    duration = max(readable, declared or readable) if cut_off else readable
+    meta = VideoMeta(path, width, height, Fraction(rate), float(duration), len(pts), times_s)
+    return VideoIndex(
+        meta,
+        orientation,
+        pts,
+        ordinals,
+        packets,
+        readable_s=float(readable) if cut_off else None,
+        declared_frames=stream.frames,
+    )
+
+
+def _last_step(pts: IntArray, rate: Fraction | None, base: Fraction) -> int:
+    """How long the last frame stays, in time units, where the container does not say."""
+    if len(pts) > 1:
+        return int(np.median(np.diff(pts)))
+    return max(1, round(1 / ((rate or Fraction(25)) * base)))
+
+
+def _declared_end(stream: av.video.VideoStream, first_pts: int, base: Fraction) -> Fraction | None:
+    """Seconds from the first frame to the end that the container declares for this stream.
+
+    Only MP4 and Matroska are believed; other containers estimate it.
+    """
+    container: Any = stream.container
+    if "mp4" in container.format.name and stream.duration:
+        return ((stream.start_time or 0) + stream.duration - first_pts) * base
+    if "matroska" not in container.format.name:
+        return None
+    late = max(Fraction(0), first_pts * base)
+    written = stream.metadata.get("DURATION", "").split(":")  # 00:00:20.040000000
+    if len(written) == 3:
+        hours, minutes, seconds = (Fraction(part) for part in written)
+        return 3600 * hours + 60 * minutes + seconds - late
+    if len(container.streams) == 1 and container.duration:
+        return Fraction(container.duration, 1_000_000) - late
+    return None
+
+
+def _orientation(picture: av.VideoFrame, path: str) -> Orientation:
+    """The orientation that the container or the stream asks for.
+
+    The display matrix maps stored (x, y) to shown ``(a x + c y, b x + d y)``, as in ISO/IEC
+    14496-12, 6.2.2; only its signs matter, a scale in it does not change the pixels.
+    """
+    side_data: Any = picture.side_data
+    display_matrix = av.sidedata.sidedata.Type.DISPLAYMATRIX
+    if display_matrix not in side_data:
+        return Orientation()
+    data = bytes(side_data[display_matrix])
+    a, b, _, c, d = (value / 65536 for value in np.frombuffer(data[:20], np.int32).tolist())
+    straight, turned = abs(a) + abs(d), abs(b) + abs(c)
+    if min(straight, turned) > 0.02 * max(straight, turned):
+        raise VideoError(
+            f"expected a video turned by a multiple of 90 degrees, but {path} asks for "
+            f"{picture.rotation} degrees; turn it with a video editor first"
+        )
+    if turned > straight:
+        return Orientation(True, flips_rows=b < 0, flips_columns=c < 0)
+    return Orientation(False, flips_rows=d < 0, flips_columns=a < 0)
+
+
+def _no_pictures(path: str, stream: av.video.VideoStream) -> str:
+    declared = f", though the file declares {stream.frames} frames" if stream.frames else ""
+    return (
+        f"expected at least one frame, but {path} holds none that can be read{declared}; the file "
+        "is empty or cut off: copy or record it again"
+    )

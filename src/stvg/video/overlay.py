@@ -1,0 +1,476 @@
+"""Results on the video they belong to: a film to watch, a sheet of frames to print.
+
+The film keeps every frame at its true time. Boxes, labels and mask tints lie on the picture;
+everything else (sentence, score, cues, timeline, current time) stands in a strip added below it, so
+nothing of the picture is covered. Frames are streamed: memory does not grow with the length of the
+video. Nothing is decided here about the answer itself; see :class:`stvg.types.Prediction`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from stvg.errors import UsageError, VideoError
+from stvg.formats.atomic import atomic_path, check_writable
+from stvg.geometry.masks import decode_masks
+from stvg.progress import Progress, no_progress
+from stvg.types import (
+    RLE,
+    BoolArray,
+    ByteArray,
+    FloatArray,
+    IntArray,
+    Prediction,
+    Track,
+    Tracks,
+    VideoMeta,
+)
+
+from .draw import (
+    Color,
+    Rect,
+    color_of,
+    draw_badge,
+    draw_box,
+    draw_label,
+    format_time,
+    line_width_for,
+    text_size_for,
+    tint_mask,
+)
+from .fonts import typeface_for
+from .index import probe
+from .panel import BACKGROUND, MUTED, Panel, Row
+from .reader import iter_frames
+from .sampling import SamplingPlan
+from .writer import VideoWriter
+
+LONG_SIDE = 1280
+ROOM_FOR_TEXT = 480  # long side below which pictures are enlarged, so that text has room
+SAME_FRAME_S = 1e-4  # times this close are one frame, as in VideoMeta.frame_at
+LONG_GAP_S = 0.6  # ours: filled-in stretches shorter than this look like the boxes around them
+FLASH_S = 0.2  # ours: seen boxes shorter than this, amid filled-in ones, would only flicker
+MAX_LANES = 16
+SHEET_TEXT_SHARE = 0.0125  # text size of a contact sheet, of its width: read when shown small
+LABEL_SHARE = 0.35  # of the width of the picture that a label may take,
+LABEL_AT_LEAST = 12  # but this many text sizes in any case
+GUTTER = 8  # pixels between the pictures of a contact sheet
+FACT_SEPARATOR = "  ·  "
+OTHER: Color = (200, 204, 210)
+
+
+def write_overlay(
+    predictions: Prediction | Sequence[Prediction],
+    out_path: str | Path,
+    *,
+    tracks: Tracks | None = None,
+    long_side: int = LONG_SIDE,
+    progress: Progress = no_progress,
+) -> None:
+    """Write the video with one or more answers drawn on it.
+
+    Inside its interval each answer has a box in its colour (dashed where boxes were filled in over
+    more than half a second), its mask if there is one, and a label. Below the picture stand its
+    sentence, time, score, cues (``prediction.details["cues"]``, a number by name) and timeline; an
+    answer that found nothing says why.
+
+    Args:
+        predictions: Answers on one video.
+        out_path: ``.mp4`` or ``.mov``.
+        tracks: Everything that was tracked, drawn thin and grey behind the answers.
+        long_side: Larger pictures are reduced to this, pixels. Pictures below 480 (or this) are
+            enlarged by a whole factor.
+        progress: Called with (frames done, frames in all).
+
+    Raises:
+        UsageError: If there is no prediction, they are of different videos, or the result would
+            replace the video itself.
+        VideoError: If the video cannot be read or is not the one the predictions are about.
+        OutputError: If the result cannot be written.
+    """
+    answers = [predictions] if isinstance(predictions, Prediction) else list(predictions)
+    if not answers:
+        raise UsageError("an overlay needs at least one prediction, found none")
+    meta = _video_of([answer.video for answer in answers] + ([tracks.video] if tracks else []))
+    others = tracks.tracks if tracks else ()
+    layers = [replace(_track_layer(t, meta, str(t.id), OTHER), quiet=True) for t in others]
+    rows = []
+    for number, answer in enumerate(answers):
+        badge = str(number + 1) if len(answers) > 1 else ""
+        color, label = color_of(number), f"{badge} {answer.query.text}".strip()
+        layers.append(_without_flicker(_answer_layer(answer, meta, label, color), meta.times_s))
+        rows.append(_answer_row(answer, color, badge))
+    _render(meta, layers, rows, Path(out_path), long_side=long_side, progress=progress)
+
+
+def write_tracks_overlay(
+    tracks: Tracks,
+    out_path: str | Path,
+    *,
+    long_side: int = LONG_SIDE,
+    progress: Progress = no_progress,
+) -> None:
+    """Write the video with every tracked object drawn on it: box, mask if there is one, id, label.
+
+    Below the picture the objects are counted by label, and timelines show when each of the longest
+    16 was seen.
+
+    Args:
+        tracks: What was tracked; possibly nothing.
+        out_path: ``.mp4`` or ``.mov``.
+        long_side: As in :func:`write_overlay`.
+        progress: Called with (frames done, frames in all).
+
+    Raises:
+        UsageError: If the result would replace the video itself.
+        VideoError: If the video cannot be read or is not the one the tracks are about.
+        OutputError: If the result cannot be written.
+    """
+    meta = _video_of([tracks.video])
+    layers = [
+        _track_layer(track, meta, f"{track.id} {track.label}", color_of(track.id))
+        for track in tracks.tracks
+    ]
+    rows = _track_rows(tracks, meta)
+    _render(meta, layers, rows, Path(out_path), long_side=long_side, progress=progress)
+
+
+def contact_sheet(
+    prediction: Prediction,
+    out_png: str | Path,
+    *,
+    count: int = 6,
+    times_s: Sequence[float] | None = None,
+    width: int = 1600,
+) -> None:
+    """Write some frames of an answer as one picture, with sentence and timeline below.
+
+    Args:
+        prediction: The answer.
+        out_png: Where to write; ``.png``.
+        count: How many frames. They are spread over the interval, with one before and one after
+            it where the clip goes on; over the whole clip when nothing was found.
+        times_s: Which frames instead: the ones on screen at these times, seconds.
+        width: Most pixels across; less where it would mean to enlarge a video.
+
+    Raises:
+        UsageError: If the suffix is not ``.png``, there is no frame to show, or a time lies outside
+            the video.
+        VideoError: If the video cannot be read or is not the one the prediction is about.
+        OutputError: If the result cannot be written.
+    """
+    out = Path(out_png)
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"a contact sheet is written as .png, found {out.name!r}")
+    check_writable(out)
+    meta = _video_of([prediction.video])
+    shown = _frames_to_show(prediction, meta, count, times_s)
+    layer = _answer_layer(prediction, meta, prediction.query.text, color_of(0))
+    columns = _columns(len(shown), meta.width / meta.height)
+    cell = (width - GUTTER * (columns + 1)) // columns
+    wide, high = _shown_size(meta, cell, 4 * cell)
+    width, lines = columns * (wide + GUTTER) + GUTTER, math.ceil(len(shown) / columns)
+    text_size = max(text_size_for(wide, high), round(SHEET_TEXT_SHARE * width))
+    panel = Panel([_answer_row(prediction, layer.color, "")], meta, width, text_size)
+    scene = _Scene(meta, [layer], (wide, high), text_size)
+    sheet = np.empty((lines * (high + GUTTER) + GUTTER + panel.height, width, 3), np.uint8)
+    sheet[:] = BACKGROUND
+    for place, (frame, time_s, rgb) in enumerate(scene.read(shown)):
+        left = GUTTER + place % columns * (wide + GUTTER)
+        top = GUTTER + place // columns * (high + GUTTER)
+        picture = sheet[top : top + high, left : left + wide]
+        scene.draw(picture, frame, rgb)
+        inside = np.isfinite(layer.boxes[frame, 0])
+        corner = picture[: high - GUTTER, GUTTER:]  # the badge moves inside it
+        color = layer.color if inside else MUTED
+        draw_badge(corner, format_time(time_s, 2), (0.0, float(high)), color, face=scene.small)
+    panel.draw(sheet[-panel.height :], [float(meta.times_s[frame]) for frame in shown])
+    with atomic_path(out) as temporary:
+        Image.fromarray(sheet).save(temporary, "PNG", optimize=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Layer:
+    """One object on the pictures of a video.
+
+    Attributes:
+        color: Of box, label and mask.
+        label: Text of its label.
+        boxes: ``xyxy`` pixels of the original frame, (frames, 4); NaN where it is not drawn.
+        dashed: Which boxes are drawn dashed, (frames,) bool.
+        masks: Mask by frame number.
+        quiet: Drawn thin, without a chip, as one of those that were not chosen.
+    """
+
+    color: Color
+    label: str
+    boxes: FloatArray
+    dashed: BoolArray
+    masks: Mapping[int, RLE]
+    quiet: bool = False
+
+
+def _answer_layer(answer: Prediction, meta: VideoMeta, label: str, color: Color) -> _Layer:
+    """The tube of an answer, looked up for every frame of the video."""
+    boxes = np.full((meta.frames, 4), np.nan)
+    dashed = np.zeros(meta.frames, np.bool_)
+    masks: dict[int, RLE] = {}
+    if answer.tube is not None:
+        tube, times = answer.tube, meta.times_s
+        frames = np.flatnonzero(tube.interval.mask(times + SAME_FRAME_S))
+        boxes[frames] = tube.at(np.clip(times[frames], tube.times_s[0], tube.times_s[-1]))
+        found = np.searchsorted(tube.times_s, times[frames] + SAME_FRAME_S, side="right") - 1
+        entries = np.maximum(found, 0)  # of the tube, the one on screen at each frame
+        if tube.interpolated is not None:
+            dashed[frames] = tube.interpolated[entries]
+        for frame, entry in zip(frames, entries, strict=True):
+            mask = tube.masks[entry] if tube.masks is not None else None
+            if mask is not None and abs(tube.times_s[entry] - times[frame]) <= SAME_FRAME_S:
+                masks[int(frame)] = mask
+    return _Layer(color, label, boxes, dashed, masks)
+
+
+def _track_layer(track: Track, meta: VideoMeta, label: str, color: Color) -> _Layer:
+    """The boxes of a track, by frame of the video."""
+    boxes = np.full((meta.frames, 4), np.nan)
+    boxes[track.frames] = track.boxes
+    pairs = zip(track.frames.tolist(), track.masks or (), strict=track.masks is not None)
+    masks = {frame: mask for frame, mask in pairs if mask is not None}
+    return _Layer(color, label, boxes, np.zeros(meta.frames, np.bool_), masks)
+
+
+def _without_flicker(layer: _Layer, times_s: FloatArray) -> _Layer:
+    """The layer with dashes that last: sampled frames would make a film blink otherwise.
+
+    Methods see a few frames a second and fill in the rest. Filled-in stretches up to
+    ``LONG_GAP_S`` become solid; then solid ones up to ``FLASH_S`` between dashed ones are dashed.
+    """
+    shown = np.isfinite(layer.boxes[:, 0])
+    dashed = layer.dashed.copy()
+    ends = np.append(times_s[1:], times_s[-1])
+    for value, shortest in ((True, LONG_GAP_S), (False, FLASH_S)):
+        for start, end in _runs(np.where(shown, dashed, -1), int(value)):
+            beside = [dashed[i] for i in (start - 1, end) if 0 <= i < len(shown) and shown[i]]
+            if ends[end - 1] - times_s[start] <= shortest and (not value or all(beside)):
+                dashed[start:end] = (not value) if beside else value
+    return replace(layer, dashed=dashed)
+
+
+def _runs(values: IntArray, wanted: int) -> list[tuple[int, int]]:
+    """Stretches [start, end) of ``values`` (N,) that equal ``wanted``."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], values == wanted, [0]))))
+    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
+
+
+def _answer_row(answer: Prediction, color: Color, badge: str) -> Row:
+    """What the panel says about an answer."""
+    facts = [] if answer.score is None else [f"score {answer.score:.2f}"]
+    facts.append(answer.method)
+    cues = (answer.details or {}).get("cues")
+    numbers = [
+        (str(name), float(value))
+        for name, value in (cues.items() if isinstance(cues, Mapping) else ())
+        if isinstance(value, int | float) and math.isfinite(value)
+    ]
+    if answer.tube is None:
+        return Row(
+            color,
+            text=answer.query.text,
+            facts=FACT_SEPARATOR.join(["not found", *facts]),
+            note="; ".join(answer.warnings),
+            badge=badge,
+            cues=tuple(numbers),
+        )
+    interval = answer.tube.interval
+    start, end = format_time(interval.start_s), format_time(interval.end_s)
+    return Row(
+        color,
+        (interval,),
+        text=answer.query.text,
+        facts=FACT_SEPARATOR.join([f"{start} to {end}", *facts]),
+        badge=badge,
+        cues=tuple(numbers),
+    )
+
+
+def _track_rows(tracks: Tracks, meta: VideoMeta) -> list[Row]:
+    """A count by label, and when the longest tracks were seen."""
+    by_length = sorted(tracks.tracks, key=len, reverse=True)[:MAX_LANES]
+    counts = Counter(track.label for track in tracks.tracks)
+    kinds = ", ".join(f"{label} ({count})" for label, count in counts.most_common())
+    number = len(tracks)
+    text = f"{number} track{'s' * (number != 1)}: {kinds}" if number else "no tracks"
+    facts = f"timelines of the longest {MAX_LANES}" if number > MAX_LANES else ""
+    rows = []
+    for track in sorted(by_length, key=lambda track: track.id):
+        seen = np.zeros(meta.frames, np.int64)
+        seen[track.frames] = 1
+        spans = tuple(meta.span_of(start, end) for start, end in _runs(seen, 1))
+        rows.append(Row(color_of(track.id), spans))
+    first = rows[0] if rows else Row(OTHER)
+    return [replace(first, text=text, facts=facts), *rows[1:]]
+
+
+class _Scene:
+    """The pictures of a video at the size in which they are shown, with their marks.
+
+    Args:
+        meta: The video.
+        layers: What to draw, the first one lowest.
+        size: Width and height of the shown pictures, pixels; see :func:`_shown_size`.
+        text_size: Of the labels, pixels.
+
+    Attributes:
+        small: Typeface of the smaller labels.
+    """
+
+    def __init__(
+        self, meta: VideoMeta, layers: Sequence[_Layer], size: tuple[int, int], text_size: int
+    ) -> None:
+        self._meta, self._layers, self._size = meta, layers, size
+        self._scale = np.array([size[0] / meta.width, size[1] / meta.height] * 2)
+        letters = "".join(layer.label for layer in layers)
+        self._face = typeface_for(letters, text_size)
+        self.small = typeface_for(letters, max(min(text_size, 10), round(0.75 * text_size)))
+
+    def read(self, frames: Sequence[int]) -> Iterator[tuple[int, float, ByteArray]]:
+        """Number, time and picture of ``frames`` (increasing), reduced while they are decoded."""
+        smaller = (min(self._size[0], self._meta.width), min(self._size[1], self._meta.height))
+        plan = SamplingPlan(times_s=self._meta.times_s[list(frames)].tolist(), fixed_size=smaller)
+        return iter_frames(self._meta, plan)
+
+    def draw(self, target: ByteArray, frame: int, rgb: ByteArray) -> None:
+        """Put a picture with its marks into ``target``, (height, width, 3) of the shown size."""
+        target[:] = _resized(rgb, self._size)
+        shown = [layer for layer in self._layers if np.isfinite(layer.boxes[frame, 0])]
+        for layer in shown:
+            if frame in layer.masks and not layer.quiet:
+                mask = decode_masks([layer.masks[frame]])[0]
+                tint_mask(target, _resized(mask, self._size), layer.color)
+        boxes = [layer.boxes[frame] * self._scale for layer in shown]
+        line = line_width_for(*self._size)
+        for layer, box in zip(shown, boxes, strict=True):
+            width = max(1, line // 2) if layer.quiet else line
+            draw_box(target, box, layer.color, width=width, dashed=bool(layer.dashed[frame]))
+        taken: list[Rect] = []
+        for layer, box in zip(reversed(shown), reversed(boxes), strict=True):
+            face = self.small if layer.quiet else self._face
+            most = max(round(LABEL_SHARE * self._size[0]), LABEL_AT_LEAST * face.size)
+            text = face.elide(layer.label, most)
+            chip = draw_label(target, text, box, layer.color, face=face, avoid=taken)
+            taken += [chip] if chip else []
+
+
+def _render(
+    meta: VideoMeta,
+    layers: Sequence[_Layer],
+    rows: Sequence[Row],
+    out: Path,
+    *,
+    long_side: int,
+    progress: Progress,
+) -> None:
+    """Write the film, frame by frame."""
+    if out.exists() and out.samefile(meta.path):
+        raise UsageError(f"the overlay would replace the video {meta.path}; choose another name")
+    width, height = _shown_size(meta, long_side, long_side)
+    text_size = text_size_for(width, height)
+    panel = Panel(rows, meta, width, text_size)
+    scene = _Scene(meta, layers, (width, height), text_size)
+    canvas = np.empty((height + panel.height, width, 3), np.uint8)
+    with VideoWriter(out, fps=meta.fps, duration_s=meta.duration_s) as writer:
+        progress(0, meta.frames)
+        for frame, time_s, rgb in scene.read(range(meta.frames)):
+            scene.draw(canvas[:height], frame, rgb)
+            panel.draw(canvas[height:], [time_s])
+            writer.write(canvas, time_s)
+            progress(writer.frames, meta.frames)
+
+
+def _video_of(expected: Sequence[VideoMeta]) -> VideoMeta:
+    """Probe the one video that all of ``expected`` mean, and make sure it still is that video."""
+    first = expected[0]
+    for other in expected[1:]:
+        if Path(other.path) != Path(first.path):
+            raise UsageError(
+                f"one overlay shows one video, found results on {first.path} and {other.path}"
+            )
+    meta = probe(first.path)
+    for other in expected:
+        if (other.width, other.height, other.frames) != (meta.width, meta.height, meta.frames):
+            raise VideoError(
+                f"the result is about a video of {other.width}x{other.height} and {other.frames} "
+                f"frames, but {meta.path} has {meta.width}x{meta.height} and {meta.frames}; was "
+                "the file replaced?"
+            )
+    return meta
+
+
+def _shown_size(meta: VideoMeta, max_width: int, max_height: int) -> tuple[int, int]:
+    """Width and height at which a video is shown; see :func:`write_overlay`."""
+    scale = min(max_width / meta.width, max_height / meta.height)
+    if scale < 1:
+        return max(1, round(meta.width * scale)), max(1, round(meta.height * scale))
+    wanted = math.ceil(ROOM_FOR_TEXT / max(meta.width, meta.height))
+    factor = min(wanted, math.floor(scale))
+    return meta.width * factor, meta.height * factor
+
+
+def _resized(picture: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """A picture (H, W, 3) uint8 or mask (H, W) bool at another size; pixels stay sharp."""
+    if picture.shape[:2] == size[::-1]:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.NEAREST))
+
+
+def _frames_to_show(
+    answer: Prediction, meta: VideoMeta, count: int, times_s: Sequence[float] | None
+) -> list[int]:
+    """Frame numbers of a contact sheet, increasing."""
+    if times_s is not None:
+        outside = [time_s for time_s in times_s if not 0 <= time_s <= meta.duration_s]
+        if outside:
+            raise UsageError(
+                f"{meta.name} has times of 0 to {meta.duration_s:.3f} s, found {outside[0]} s"
+            )
+        frames = sorted({int(meta.frame_at(time_s)[0]) for time_s in times_s})
+    else:
+        frames = _spread(answer, meta, count)
+    if not frames:
+        raise UsageError("a contact sheet needs at least one frame, found none asked for")
+    return frames
+
+
+def _spread(answer: Prediction, meta: VideoMeta, count: int) -> list[int]:
+    """Frames in the middle of equal parts of the interval, and one before and after it."""
+    start, end = 0, meta.frames
+    around: list[int] = []
+    if answer.tube is not None and count > 2:
+        inside = np.flatnonzero(answer.tube.interval.mask(meta.times_s + SAME_FRAME_S))
+        if len(inside):
+            start, end = int(inside[0]), int(inside[-1]) + 1
+        around = [start // 2] if start else []
+        around += [(end + meta.frames) // 2] if end < meta.frames else []
+    parts = max(count, 0) - len(around)
+    middle = {start + int((part + 0.5) * (end - start) / parts) for part in range(parts)}
+    return sorted(middle.union(around))
+
+
+def _columns(count: int, aspect: float) -> int:
+    """Columns for ``count`` pictures of width / height ``aspect``: a sheet of 2.2 to 1, full."""
+
+    def badness(columns: int) -> float:
+        lines = math.ceil(count / columns)
+        shape = abs(math.log(columns * aspect / lines / 2.2))
+        return shape + (lines * columns - count) / count
+
+    return min(range(1, count + 1), key=badness)
