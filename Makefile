@@ -3,13 +3,52 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+VIDEO ?=
+QUERY ?=
 
-.PHONY: demo test test-fast test-slow lint types format bench clean help
+.PHONY: help demo test test-fast test-slow lint types format bench clean
 
-help:  ## what there is to make
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+help:  ## show what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+demo: $(STAMP)  ## ground sentences in a drawn clip, or in yours: make demo VIDEO=v.mp4 QUERY="the dog"
+	@mkdir -p demo
+ifeq ($(VIDEO),)
+	$(BIN)/python examples/first_tube.py demo
+else
+	$(BIN)/stvg ground "$(VIDEO)" "$(QUERY)" --out demo/prediction.json --overlay demo/overlay.mp4 --sheet demo/sheet.png
+endif
+	@echo
+	@echo "Look at demo/overlay.mp4 (the video with the tubes) and demo/sheet.png (a few frames);"
+	@echo "demo/prediction.json holds the numbers. Next: README.md, \"On a video of yours\"."
+
+test: $(STAMP) lint types  ## lint, types and all tests but the slow ones
+	$(BIN)/python -m pytest -m "not slow" -q
+
+test-fast: $(STAMP)  ## tests only, stop at the first failure
+	$(BIN)/python -m pytest -m "not slow" -q -x
+
+test-slow: $(STAMP)  ## the slow tests too
+	$(BIN)/python -m pytest -q
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+format: $(STAMP)  ## format and sort everything
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## the quick form of every benchmark
+	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script --quick || exit 1; done
+
+clean:  ## remove the environment and everything that was made
+	rm -rf $(VENV) demo .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(STAMP): pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[models,perception,dev]"
-	touch $(STAMP)
+	@touch $(STAMP)

@@ -28,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
@@ -46,51 +47,68 @@ SIZE = (448, 252)
 GOALS = {"read every frame": 3.0, "decord, full size": 1.7, "ours, from cache": 100.0}
 
 
-# --- the ways to read: (clip, frame numbers) -> frames (T, 252, 448, 3) uint8 -----------------
+@dataclass(frozen=True)
+class Task:
+    """What every way reads: these frames of this clip."""
+
+    clip: str
+    numbers: list[int]
+    times_s: list[float]
+    cache: str
+
+    @property
+    def plan(self) -> SamplingPlan:
+        """The same frames, as a plan."""
+        return SamplingPlan(times_s=self.times_s, fixed_size=SIZE)
 
 
-def read_every_frame(clip: str, numbers: list[int]) -> Frames:
-    with av.open(clip) as container:
+# --- the ways to read: frames (T, 252, 448, 3) uint8 ------------------------------------------
+
+
+def read_every_frame(task: Task) -> Frames:
+    scaler = av.video.reformatter.VideoReformatter()
+    with av.open(task.clip) as container:
         container.streams.video[0].codec_context.thread_count = 1
-        everything = np.stack(
-            [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-        )
-    return resize(everything[numbers])
+        everything = [
+            scaler.reformat(frame, format="rgb24", threads=1).to_ndarray()
+            for frame in container.decode(video=0)
+        ]
+    return resize(np.stack([everything[number] for number in task.numbers]))
 
 
-def pyav_sequential(clip: str, numbers: list[int]) -> Frames:
-    scaler, wanted, found = av.video.reformatter.VideoReformatter(), set(numbers), []
-    with av.open(clip) as container:
+def pyav_sequential(task: Task) -> Frames:
+    scaler, wanted, found = av.video.reformatter.VideoReformatter(), set(task.numbers), []
+    with av.open(task.clip) as container:
         container.streams.video[0].codec_context.thread_count = 1
         for number, frame in enumerate(container.decode(video=0)):
             if number in wanted:
                 found.append(to_rgb(scaler, frame))
-            if number == numbers[-1]:
+            if number == task.numbers[-1]:
                 break
     return np.stack(found)
 
 
-def seek_to_each(clip: str, numbers: list[int]) -> Frames:
-    times_s = probe(clip).times_s
+def seek_to_each(task: Task) -> Frames:
     scaler, found = av.video.reformatter.VideoReformatter(), []
-    with av.open(clip) as container:
+    with av.open(task.clip) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         assert stream.time_base is not None
-        for number in numbers:
-            wanted = round(times_s[number] / stream.time_base) + (stream.start_time or 0)
+        for time_s in task.times_s:
+            wanted = round(time_s / stream.time_base) + (stream.start_time or 0)
             container.seek(wanted, stream=stream)
             frame = next(one for one in container.decode(stream) if (one.pts or 0) >= wanted)
             found.append(to_rgb(scaler, frame))
     return np.stack(found)
 
 
-def opencv_grab(clip: str, numbers: list[int]) -> Frames:
+def opencv_grab(task: Task) -> Frames:
     cv2 = import_module("cv2")
     cv2.setNumThreads(1)
     parameters = [cv2.CAP_PROP_N_THREADS, 1]
-    capture, wanted, found = cv2.VideoCapture(clip, cv2.CAP_FFMPEG, parameters), set(numbers), []
-    for number in range(numbers[-1] + 1):
+    capture = cv2.VideoCapture(task.clip, cv2.CAP_FFMPEG, parameters)
+    wanted, found = set(task.numbers), []
+    for number in range(task.numbers[-1] + 1):
         capture.grab()
         if number in wanted:
             _, picture = capture.retrieve()
@@ -99,24 +117,24 @@ def opencv_grab(clip: str, numbers: list[int]) -> Frames:
     return np.stack(found)
 
 
-def decord_full(clip: str, numbers: list[int]) -> Frames:
+def decord_full(task: Task) -> Frames:
     decord = import_module("decord")
-    reader = decord.VideoReader(clip, ctx=decord.cpu(0), num_threads=1)
-    return resize(reader.get_batch(numbers).asnumpy())
+    reader = decord.VideoReader(task.clip, ctx=decord.cpu(0), num_threads=1)
+    return resize(reader.get_batch(task.numbers).asnumpy())
 
 
-def ours(clip: str, numbers: list[int]) -> Frames:
-    return read_clip(clip, plan_of(clip, numbers), threads=1).frames
+def ours(task: Task) -> Frames:
+    return read_clip(task.clip, task.plan, threads=1).frames
 
 
-def ours_cached(clip: str, numbers: list[int]) -> Frames:
-    cache = FrameCache(Path(clip).parent / "cache")
-    frames = read_clip(clip, plan_of(clip, numbers), cache=cache, threads=1).frames
-    frames.sum()  # touch every byte: mapping alone reads nothing
+def ours_cached(task: Task) -> Frames:
+    cache = FrameCache(task.cache)
+    frames = read_clip(task.clip, task.plan, cache=cache, threads=1).frames
+    frames.reshape(-1)[::4096].sum()  # touch every page: mapping alone reads nothing
     return frames
 
 
-WAYS: dict[str, tuple[Callable[[str, list[int]], Frames], str | None]] = {
+WAYS: dict[str, tuple[Callable[[Task], Frames], str | None]] = {
     "read every frame": (read_every_frame, None),
     "PyAV sequential": (pyav_sequential, None),
     "seek to each": (seek_to_each, None),
@@ -158,50 +176,32 @@ def resize(frames: Frames) -> Frames:
     )
 
 
-def numbers_of(clip: str, count: int) -> list[int]:
-    """Frames at the centres of ``count`` equal parts of the clip."""
-    meta = probe(clip)
-    return sorted(set(meta.frame_at(SamplingPlan(count=count).times(meta)).tolist()))
-
-
-def plan_of(clip: str, numbers: list[int]) -> SamplingPlan:
-    """The plan that asks for these frames, of a clip of constant frame rate."""
-    return SamplingPlan(count=len(numbers), fixed_size=SIZE)
-
-
 # --- measuring --------------------------------------------------------------------------------
 
 
-def measure_here(way: str, clip: str, count: int) -> dict[str, float | str]:
+def measure_here(way: str, task: Task) -> dict[str, float | str]:
     """One read in this process: CPU seconds and a digest of the pixels."""
-    numbers = numbers_of_file(clip, count)
-    read, _ = WAYS[way]
-    if "decord" in way or "every" in way:
-        resize(np.zeros((1, 8, 8, 3), np.uint8))  # imports do not count
-    for module in (WAYS[way][1],):
-        if module:
-            import_module(module)
+    read, module = WAYS[way]
+    resize(np.zeros((1, 8, 8, 3), np.uint8))  # imports do not count
+    if module:
+        import_module(module)
     before = time.process_time()
-    frames = read(clip, numbers)
+    frames = read(task)
     seconds = time.process_time() - before
     return {"seconds": seconds, "digest": hashlib.sha256(frames.tobytes()).hexdigest()}
 
 
-def numbers_of_file(clip: str, count: int) -> list[int]:
-    """The frame numbers, from the note that the parent process left beside the clip."""
-    return list(json.loads(Path(f"{clip}.{count}.json").read_text()))
-
-
-def measure(way: str, clip: str, count: int) -> dict[str, float | str]:
+def measure(way: str, task: Task) -> dict[str, float | str]:
     """One read in a fresh process."""
-    command = [sys.executable, __file__, "--one", way, "--clip", clip, "--frames", str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, __file__, "--one", way]
+    text = json.dumps(asdict(task))
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{way} failed:\n{done.stderr}")
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def available(way: str) -> bool:
+def is_available(way: str) -> bool:
     module = WAYS[way][1]
     try:
         return module is None or bool(import_module(module))
@@ -209,22 +209,35 @@ def available(way: str) -> bool:
         return False
 
 
-def compare(clip: str, count: int, repetitions: int) -> dict[str, dict[str, object]]:
-    """CPU seconds of every way, interleaved; median."""
-    Path(f"{clip}.{count}.json").write_text(json.dumps(numbers_of(clip, count)))
-    ways = [way for way in WAYS if available(way)]
-    measure("ours, from cache", clip, count)  # fills the cache
+def compare(clip: str, count: int, repetitions: int, cache: Path) -> dict[str, object]:
+    """CPU seconds of every way, interleaved, and whether the pixels are those they must be."""
+    meta = probe(clip)
+    numbers = np.unique(meta.frame_at(SamplingPlan(count=count).times(meta)))
+    task = Task(clip, numbers.tolist(), meta.times_s[numbers].tolist(), str(cache))
+    ways = [way for way in WAYS if is_available(way)]
+    measure("ours, from cache", task)  # fills the cache
     runs: dict[str, list[dict[str, float | str]]] = {way: [] for way in ways}
     for repetition in range(repetitions):
         for way in ways if repetition % 2 == 0 else reversed(ways):
-            runs[way].append(measure(way, clip, count))
+            runs[way].append(measure(way, task))
+    seconds = {
+        way: statistics.median(float(run["seconds"]) for run in done) for way, done in runs.items()
+    }
+    reference = runs["PyAV sequential"][0]["digest"]
+    own = [run["digest"] for way in ("ours", "ours, from cache") for run in runs[way]]
     return {
-        way: {
-            "seconds": statistics.median(float(run["seconds"]) for run in runs[way]),
-            "runs": [round(float(run["seconds"]), 4) for run in runs[way]],
-            "digest": runs[way][0]["digest"],
-        }
-        for way in ways
+        "clip": meta.name,
+        "seconds_video": round(meta.duration_s, 3),
+        "frames": len(numbers),
+        "cpu_s": {way: round(value, 5) for way, value in seconds.items()},
+        "spread_s": {
+            way: [round(float(run["seconds"]), 5) for run in done] for way, done in runs.items()
+        },
+        "times_less_cpu": {
+            way: round(value / seconds["ours"], 2) for way, value in seconds.items()
+        },
+        "cache_times_less_cpu": round(seconds["ours"] / seconds["ours, from cache"], 1),
+        "pixels_equal_sequential": all(digest == reference for digest in own),
     }
 
 
@@ -233,19 +246,93 @@ def draw_clip(path: Path, gop: int, seconds: int) -> None:
     rng = np.random.default_rng(0)
     texture = rng.integers(0, 255, (92, 160, 3), np.uint8).repeat(10, 0).repeat(10, 1)
     texture = (texture[:900, :1600].astype(np.float32) * 0.4 + 70).astype(np.uint8)
-    shapes = [(rng.integers(0, 255, 3), *rng.uniform(-4, 4, 2), *rng.uniform(60, 200, 2)) for _ in range(8)]
+    shapes = [
+        (rng.integers(0, 255, 3), *rng.uniform(-4, 4, 2), *rng.uniform(60, 200, 2))
+        for _ in range(8)
+    ]
     with av.open(str(path), "w") as container:
         options = {"g": str(gop), "b": "1800k", "preset": "veryfast", "bf": "3"}
         stream = container.add_stream("libx264", rate=30, options=options)
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 1280, 720, "yuv420p", 1_800_000
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
         for number in range(30 * seconds):
             left, top = int(150 + 140 * np.sin(number / 40)), int(90 + 80 * np.cos(number / 55))
             picture = texture[top : top + 720, left : left + 1280].copy()
             for colour, step_x, step_y, width, height in shapes:
                 x, y = int(640 + step_x * number) % 1100, int(360 + step_y * number) % 560
                 picture[y : y + int(height), x : x + int(width)] = colour
-            picture = np.clip(picture.astype(np.int16) + rng.integers(-3, 4, (720, 1280, 1)), 0, 255)
+            noise = rng.integers(-3, 4, (720, 1280, 1))
+            picture = np.clip(picture.astype(np.int16) + noise, 0, 255)
             frame = av.VideoFrame.from_ndarray(picture.astype(np.uint8), format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, 30)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+# --- the command ------------------------------------------------------------------------------
+
+
+def table_of(result: dict[str, object], title: str) -> Table:
+    table = Table("way", "CPU s", "against ours", "runs", title=title, title_justify="left")
+    cpu, ratio, runs = (result[name] for name in ("cpu_s", "times_less_cpu", "spread_s"))
+    assert isinstance(cpu, dict)
+    assert isinstance(ratio, dict)
+    assert isinstance(runs, dict)
+    for way in WAYS:
+        if way not in cpu:
+            table.add_row(way, "not installed", "", "")
+            continue
+        name = f"{way} + {resizer()}" if way in GOALS and way[0] != "o" else way
+        spread = ", ".join(f"{value:.3f}" for value in runs[way])
+        table.add_row(name, f"{cpu[way]:.4f}", f"{ratio[way]:.3g}x", spread)
+    return table
+
+
+def goals_of(result: dict[str, object]) -> dict[str, dict[str, float]]:
+    """What was promised and what was measured."""
+    measured = dict(result["times_less_cpu"])  # type: ignore[call-overload]
+    measured["ours, from cache"] = result["cache_times_less_cpu"]
+    return {
+        way: {"goal": goal, "measured": measured[way]}
+        for way, goal in GOALS.items()
+        if way in measured
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one key frame distance, two runs")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON")
+    parser.add_argument("--frames", type=int, default=32, help="frames to read (default 32)")
+    parser.add_argument("--clip", help="read this video instead of the drawn ones")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure_here(options.one, Task(**json.loads(sys.stdin.read())))))
+        return
+    console, results = Console(), []
+    with tempfile.TemporaryDirectory() as folder:
+        clips = [Path(options.clip)] if options.clip else []
+        for gop in () if options.clip else (60,) if options.quick else (60, 250):
+            clips.append(Path(folder) / f"gop{gop}.mp4")
+            draw_clip(clips[-1], gop, seconds=20)
+        for clip in clips:
+            repetitions = 2 if options.quick else 5
+            result = compare(str(clip), options.frames, repetitions, Path(folder) / "cache")
+            results.append(result | {"goals": goals_of(result)})
+            if not options.json:
+                title = f"{clip.name}: {result['frames']} frames of {result['seconds_video']} s"
+                console.print(table_of(result, title))
+                equal = "equal" if result["pixels_equal_sequential"] else "DIFFER FROM"
+                console.print(
+                    f"pixels {equal} the sequential decode; from cache "
+                    f"{result['cache_times_less_cpu']}x less than the first read\n"
+                )
+    if options.json:
+        machine = {"machine": platform.processor() or platform.machine(), "av": av.__version__}
+        print(json.dumps({"benchmark": "video", **machine, "resize": resizer(), "clips": results}))
+    if not all(result["pixels_equal_sequential"] for result in results):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

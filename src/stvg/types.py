@@ -86,8 +86,7 @@ class VideoMeta:
         duration_s: From the first frame's presentation time to the end of the last frame.
         frames: Number of frames that are shown.
         frame_times_s: Presentation time of every frame, (frames,) strictly increasing from 0;
-            None when the meta data was read from a prediction file. Without it a constant frame
-            rate is assumed.
+            None when they are not known. Without them a constant frame rate is assumed.
     """
 
     path: str
@@ -341,8 +340,8 @@ class Tracks:
     def __post_init__(self) -> None:
         object.__setattr__(self, "tracks", tuple(self.tracks))
         ids = [track.id for track in self.tracks]
-        repeated = sorted({number for number in ids if ids.count(number) > 1})
-        if repeated:
+        if len(set(ids)) < len(ids):
+            repeated = sorted({number for number in ids if ids.count(number) > 1})
             raise UsageError(f"every track needs an id of its own, found {repeated} more than once")
         edge = np.array([self.video.width, self.video.height] * 2)
         for track in self.tracks:

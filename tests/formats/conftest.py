@@ -1,47 +1,13 @@
-"""Values that the tests of several formats share."""
+"""Fixtures that the tests of all formats share."""
 
 import json
-from fractions import Fraction
 
 import pytest
-from hypothesis import strategies as st
+from hypothesis import settings
 
-from stvg.types import VideoMeta
-
-VIDEO = VideoMeta("clips/dog.mp4", 100, 50, Fraction(30000, 1001), 0.5, 15)
-
-texts = st.text(max_size=20)
-metas = st.builds(
-    VideoMeta,
-    path=st.text(min_size=1, max_size=20),
-    width=st.just(100),
-    height=st.just(50),
-    fps=st.fractions(min_value=1, max_value=240, max_denominator=1001),
-    duration_s=st.floats(0, 100),
-    frames=st.integers(6, 20),
-)
-
-
-def box_lists(count, right=100, bottom=50):
-    """Lists of ``count`` boxes inside a frame, corners in order."""
-    across, down = st.floats(0, right), st.floats(0, bottom)
-    box = st.tuples(across, down, across, down).map(
-        lambda v: [min(v[0], v[2]), min(v[1], v[3]), max(v[0], v[2]), max(v[1], v[3])]
-    )
-    return st.lists(box, min_size=count, max_size=count)
-
-
-def changed(document, path, value):
-    """A deep copy of ``document`` with one place changed; ``...`` removes it."""
-    copy = json.loads(json.dumps(document))
-    place = copy
-    for key in path[:-1]:
-        place = place[key]
-    if value is ...:
-        del place[path[-1]]
-    else:
-        place[path[-1]] = value
-    return copy
+# No time limit an example: tests assert no timing, and machines are shared.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture
@@ -54,7 +20,25 @@ def store(tmp_path):
             path.write_bytes(content)
         else:
             text = content if isinstance(content, str) else json.dumps(content)
-            path.write_text(text, encoding="utf-8")
+            path.write_text(text, encoding="utf-8", newline="")
         return path
 
     return write
+
+
+@pytest.fixture
+def changed():
+    """A function that copies a document with one place changed; ``...`` removes it."""
+
+    def change(document, place, value):
+        copy = json.loads(json.dumps(document))
+        parent = copy
+        for key in place[:-1]:
+            parent = parent[key]
+        if value is ...:
+            del parent[place[-1]]
+        else:
+            parent[place[-1]] = value
+        return copy
+
+    return change

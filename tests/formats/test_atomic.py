@@ -39,13 +39,19 @@ def test_an_earlier_result_is_replaced(tmp_path):
     assert target.read_text() == "new"
 
 
+def half_write(target, error):
+    """Write half a result and stop with an error."""
+    with atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, OSError])
 def test_after_an_error_everything_is_as_before(tmp_path, error):
     target = tmp_path / "result.json"
     target.write_text("old")
-    with pytest.raises(error), atomic_path(target) as temporary:
-        temporary.write_text("half")
-        raise error
+    with pytest.raises(error):
+        half_write(target, error)
     assert names(tmp_path) == ["result.json"]
     assert target.read_text() == "old"
 
@@ -154,12 +160,8 @@ def test_a_write_protected_result_is_not_replaced(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_while_writing_is_explained(tmp_path, code):
-    with (
-        pytest.raises(OutputError, match=r"disk is full .* nothing half-written was left"),
-        atomic_path(tmp_path / "result.json") as temporary,
-    ):
-        temporary.write_text("half")
-        raise OSError(code, os.strerror(code))
+    with pytest.raises(OutputError, match=r"disk is full .* nothing half-written was left"):
+        half_write(tmp_path / "result.json", OSError(code, "no room"))
     assert names(tmp_path) == []
 
 

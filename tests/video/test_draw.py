@@ -365,7 +365,7 @@ def test_tick_labels_stay_on_the_axis_and_apart(
     draw_ticks(picture(width + 60, 40), axis, 5, RED, face)
     assert (len(spans) >= 1) == (width >= 30)  # no room at all on 10 pixels
     assert len(spans) <= 13
-    assert all(30 <= left and right <= 30 + width for left, right in spans)
+    assert all(left >= 30 and right <= 30 + width for left, right in spans)
     assert all(right < left for (_, right), (left, _) in pairwise(spans))
 
 

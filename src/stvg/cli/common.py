@@ -91,11 +91,14 @@ def check_outputs(video: Path, **outputs: Path | None) -> None:
         **outputs: Option name -> path, None where it was not given.
 
     Raises:
-        UsageError: If two outputs, or an output and the video, are the same file.
+        UsageError: If two outputs, or an output and the video, are the same file, or a suffix
+            names a kind of file that is not written.
         OutputError: If a place cannot be written to.
     """
     from stvg.formats.atomic import check_writable
+    from stvg.video.writer import MUXERS
 
+    suffixes = {"overlay": tuple(MUXERS), "sheet": (".png",)}
     taken = {video.resolve(): "the video itself"}
     for name, path in outputs.items():
         if path is None:
@@ -104,5 +107,8 @@ def check_outputs(video: Path, **outputs: Path | None) -> None:
             raise UsageError(
                 f"--{name} {path} would replace {taken[path.resolve()]}; choose another name"
             )
+        allowed = suffixes.get(name, (path.suffix.lower(),))
+        if path.suffix.lower() not in allowed:
+            raise UsageError(f"--{name} is written as {' or '.join(allowed)}, found {path.name!r}")
         taken[path.resolve()] = f"--{name}"
         check_writable(path)

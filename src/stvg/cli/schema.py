@@ -17,7 +17,7 @@ def schema(
 ) -> None:
     """Print the JSON Schema of a file format.
 
-    Example: `stvg schema stvg.prediction/1`
+    Example: `stvg schema prediction`
     """
     from stvg.formats.schema import schemas
     from stvg.registry import suggest

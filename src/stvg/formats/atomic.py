@@ -94,22 +94,22 @@ def check_writable(path: str | Path) -> None:
 
 def _is_special(path: Path) -> bool:
     """Whether ``path`` is there but neither a file nor a folder: a device, a pipe, a socket."""
-    return path.exists() and not path.is_file() and not path.is_dir()
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _followed(path: Path) -> Path:
     """``path``, or what it points to when it is a symbolic link."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
 def _create_beside(target: Path) -> Path:
     """Create an empty file with a name of its own in the folder of ``target``."""
-    if target.is_dir():
+    if os.path.isdir(target):
         raise OutputError(
             f"cannot write a file named {target}: there is a folder of that name; give the name of "
             f"a file, for example {target / 'result.json'}"
         )
-    if target.exists() and not os.access(target, os.W_OK):
+    if os.path.exists(target) and not os.access(target, os.W_OK):
         raise OutputError(
             f"cannot write {target}: the file exists and is write-protected; choose another name "
             "or make it writable"

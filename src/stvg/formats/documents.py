@@ -75,20 +75,12 @@ def read_document(path: str | Path, models: Mapping[str, type[Model]]) -> Model:
         UsageError: If there is no such file or it cannot be opened.
         FormatError: If it is not JSON, of another kind or version, or does not fit its model.
     """
-    document = _parse(Path(path), read_bytes(path))
-    return validated(models[_format_of(Path(path), document, list(models))], document, str(path))
-
-
-def read_bytes(path: str | Path) -> bytes:
-    """Contents of a file, without the mark that some editors put before UTF-8.
-
-    Raises:
-        UsageError: If there is no such file or it cannot be opened.
-    """
     try:
-        return Path(path).read_bytes().removeprefix(BYTE_ORDER_MARK)
+        data = Path(path).read_bytes().removeprefix(BYTE_ORDER_MARK)
     except OSError as error:
         raise unreadable(path, error) from error
+    document = _parse(Path(path), data)
+    return validated(models[_format_of(Path(path), document, list(models))], document, str(path))
 
 
 def unreadable(path: str | Path, error: OSError) -> UsageError:
@@ -162,6 +154,30 @@ def clean_text(text: str) -> str:
     return text
 
 
+def require_json(value: Any) -> Any:
+    """Refuse what JSON cannot hold: other types, NaN, infinity. For pydantic validators.
+
+    Raises:
+        ValueError: If there is such a thing anywhere in ``value``.
+    """
+    pending = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, dict):
+            if not all(isinstance(key, str) for key in each):
+                raise ValueError(f"expected text as keys of a JSON object, found {_shown(each)}")
+            pending.extend(each.values())
+        elif isinstance(each, list | tuple):
+            pending.extend(each)
+        elif isinstance(each, float) and not math.isfinite(each):
+            raise ValueError(f"expected finite numbers, found {each}")
+        elif not (each is None or isinstance(each, str | int | float)):
+            raise ValueError(
+                f"expected JSON values only, found {type(each).__name__} {_shown(each)}"
+            )
+    return value
+
+
 def describe(error: ValidationError, model: type[BaseModel]) -> str:
     """The first thing that is wrong, as ``field: expected ..., found ...; what to do``."""
     problems = error.errors(include_url=False)
@@ -173,7 +189,7 @@ def describe(error: ValidationError, model: type[BaseModel]) -> str:
     message = _expectation(problem, model)
     if problem["type"] not in {"missing", "value_error", "too_long", "too_short"}:
         message += f", found {_shown(problem['input'])}"
-    others = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+    others = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     title = model.model_config.get("title") or model.__name__
     place = f"field {field}: " if field else ""
     return f"{place}{message}{others}; docs/formats.md describes {title}"
@@ -287,7 +303,7 @@ def _field_path(location: tuple[int | str, ...]) -> str:
         elif part.isidentifier():
             path += f".{part}" if path else part
         else:
-            path += f'["{part}"]'
+            path += f"[{json.dumps(part, ensure_ascii=False)}]"
     return path
 
 
@@ -296,32 +312,8 @@ def _shown(value: Any) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
-        text = repr(value)
+        text = " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def require_json(value: Any) -> Any:
-    """Refuse what JSON cannot hold: other types, NaN, infinity. For pydantic validators.
-
-    Raises:
-        ValueError: If there is such a thing anywhere in ``value``.
-    """
-    pending = [value]
-    while pending:
-        each = pending.pop()
-        if isinstance(each, dict):
-            if not all(isinstance(key, str) for key in each):
-                raise ValueError(f"expected text as keys of a JSON object, found {_shown(each)}")
-            pending.extend(each.values())
-        elif isinstance(each, list | tuple):
-            pending.extend(each)
-        elif isinstance(each, float) and not math.isfinite(each):
-            raise ValueError(f"expected finite numbers, found {each}")
-        elif not (each is None or isinstance(each, str | int | float)):
-            raise ValueError(
-                f"expected JSON values only, found {type(each).__name__} {_shown(each)}"
-            )
-    return value
 
 
 def _unfold(value: Any, indent: str) -> Iterator[str]:

@@ -13,8 +13,8 @@ from stvg.types import RLE, VideoMeta
 
 from .documents import Checked, FieldError, build
 
-MAX_FRAMES = 10**9 - 1
-"""More frames (a year at 30 a second) are taken for a broken file, before they fill the memory."""
+MAX_FRAMES = 10**8 - 1
+"""More frames (38 days at 30 a second) are taken for a broken file before they fill the memory."""
 
 EDGE_TOLERANCE_PX = 1e-6
 """How far a box may leave the frame through rounding."""
@@ -33,14 +33,14 @@ _FRACTION = r"^[1-9][0-9]{0,14}(/[1-9][0-9]{0,14})?$"
 def _require_fraction(text: str) -> str:
     """Refuse what is not a positive fraction."""
     if not re.fullmatch(_FRACTION, text):
-        raise ValueError(f'expected a fraction above 0 such as "30000/1001", found "{text:.60}"')
+        raise ValueError(f'expected a fraction above 0 such as "30000/1001", found {text!r:.60}')
     return text
 
 
 FrameNumber = Annotated[int, Field(ge=0, le=MAX_FRAMES)]
 """Number of a frame in the source video, from 0."""
 
-FrameKey = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})$")]
+FrameKey = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,7})$")]
 """A frame number as key of a JSON object: decimal, no sign, no leading zero."""
 
 FOUR_NUMBERS = Field(min_length=4, max_length=4)

@@ -41,7 +41,7 @@ LIST_FORMAT: Final = "stvg.predictions/1"
 def _require_sentence(text: str) -> str:
     """Refuse an empty query."""
     if not text.strip():
-        raise ValueError(f'expected a sentence, found "{text:.60}"')
+        raise ValueError(f"expected a sentence, found {text!r:.60}")
     return text
 
 
@@ -122,6 +122,11 @@ class PredictionFile(Checked):
             raise ValueError(
                 "expected start_s < end_s and a box for every frame between them, found "
                 f"[{start_s}, {end_s}) and {len(self.boxes)} boxes"
+            )
+        if start_s == 0 and self.boxes[0].frame != 0:
+            raise FieldError(
+                "boxes[0].frame",
+                f"expected 0, because frame 0 is shown at 0 s, found {self.boxes[0].frame}",
             )
         for index, box in enumerate(self.boxes):
             place = f"boxes[{index}]"
@@ -235,8 +240,8 @@ def read_predictions(path: str | Path) -> list[Prediction]:
     """Read all predictions in a file, one or a list.
 
     The file has the times of the frames in the interval. Where they differ from a constant frame
-    rate, ``video.frame_times_s`` is set: exact inside the interval, linear to the start and the end
-    of the video outside.
+    rate, ``video.frame_times_s`` is set: exact inside the interval, and outside spread evenly
+    between the interval and the start and end of the video.
 
     Args:
         path: A file of :func:`write_prediction` or :func:`write_predictions`.
@@ -336,17 +341,17 @@ def _tube_of(part: PredictionFile) -> Tube | None:
 def _video_of(part: PredictionFile) -> VideoMeta:
     """The video, with what the boxes say about the times of its frames."""
     meta = part.video.meta()
-    if not part.boxes:
+    if part.start_s is None or part.end_s is None:
         return meta
-    frames = np.array([box.frame for box in part.boxes], np.int64)
+    first, last = part.boxes[0].frame, part.boxes[-1].frame
     known_s = np.array([box.time_s for box in part.boxes])
-    if np.array_equal(frames / float(meta.fps), known_s):
+    constant_s = np.arange(first - 1, last + 2) / float(meta.fps)  # with a frame on either side
+    starts_there = constant_s[0] < part.start_s
+    ends_there = constant_s[-1] >= part.end_s or last + 1 == meta.frames
+    if np.array_equal(constant_s[1:-1], known_s) and starts_there and ends_there:
         return meta
-    before = [0] if frames[0] > 0 else []
-    end_s = max(meta.duration_s, known_s[-1] + 1e-3)
-    times_s = np.interp(
-        np.arange(meta.frames),
-        np.concatenate([before, frames, [meta.frames]]),
-        np.concatenate([before, known_s, [end_s]]),
-    )
-    return replace(meta, frame_times_s=times_s)
+    rest = meta.frames - 1 - last
+    end_s = max(meta.duration_s, part.end_s + rest / float(meta.fps))
+    before_s = np.linspace(0, part.start_s, first, endpoint=False)
+    after_s = np.linspace(part.end_s, end_s, rest, endpoint=False)
+    return replace(meta, frame_times_s=np.concatenate([before_s, known_s, after_s]))

@@ -9,9 +9,8 @@ video. Nothing is decided here about the answer itself; see :class:`stvg.types.P
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +23,13 @@ from stvg.formats.atomic import atomic_path, check_writable
 from stvg.geometry.masks import decode_masks
 from stvg.progress import Progress, no_progress
 from stvg.types import (
-    RLE,
-    BoolArray,
     ByteArray,
-    FloatArray,
-    IntArray,
     Prediction,
-    Track,
     Tracks,
     VideoMeta,
 )
 
 from .draw import (
-    Color,
     Rect,
     color_of,
     draw_badge,
@@ -49,6 +42,16 @@ from .draw import (
 )
 from .fonts import typeface_for
 from .index import probe
+from .layers import (
+    OTHER,
+    SAME_FRAME_S,
+    Layer,
+    answer_layer,
+    answer_row,
+    track_layer,
+    track_rows,
+    without_flicker,
+)
 from .panel import BACKGROUND, MUTED, Panel, Row
 from .reader import iter_frames
 from .sampling import SamplingPlan
@@ -56,16 +59,11 @@ from .writer import VideoWriter
 
 LONG_SIDE = 1280
 ROOM_FOR_TEXT = 480  # long side below which pictures are enlarged, so that text has room
-SAME_FRAME_S = 1e-4  # times this close are one frame, as in VideoMeta.frame_at
-LONG_GAP_S = 0.6  # ours: filled-in stretches shorter than this look like the boxes around them
-FLASH_S = 0.2  # ours: seen boxes shorter than this, amid filled-in ones, would only flicker
-MAX_LANES = 16
 SHEET_TEXT_SHARE = 0.0125  # text size of a contact sheet, of its width: read when shown small
+NARROWEST = 160  # pixels; the strip below needs them, a narrower picture stands in its middle
 LABEL_SHARE = 0.35  # of the width of the picture that a label may take,
 LABEL_AT_LEAST = 12  # but this many text sizes in any case
 GUTTER = 8  # pixels between the pictures of a contact sheet
-FACT_SEPARATOR = "  ·  "
-OTHER: Color = (200, 204, 210)
 
 
 def write_overlay(
@@ -87,13 +85,13 @@ def write_overlay(
         predictions: Answers on one video.
         out_path: ``.mp4`` or ``.mov``.
         tracks: Everything that was tracked, drawn thin and grey behind the answers.
-        long_side: Larger pictures are reduced to this, pixels. Pictures below 480 (or this) are
-            enlarged by a whole factor.
+        long_side: Larger pictures are reduced to this, pixels, at least 160. Pictures below 480
+            (or this) are enlarged by a whole factor.
         progress: Called with (frames done, frames in all).
 
     Raises:
-        UsageError: If there is no prediction, they are of different videos, or the result would
-            replace the video itself.
+        UsageError: If there is no prediction, they are of different videos, ``long_side`` is too
+            small, or the result would replace the video itself.
         VideoError: If the video cannot be read or is not the one the predictions are about.
         OutputError: If the result cannot be written.
     """
@@ -102,13 +100,13 @@ def write_overlay(
         raise UsageError("an overlay needs at least one prediction, found none")
     meta = _video_of([answer.video for answer in answers] + ([tracks.video] if tracks else []))
     others = tracks.tracks if tracks else ()
-    layers = [replace(_track_layer(t, meta, str(t.id), OTHER), quiet=True) for t in others]
+    layers = [replace(track_layer(t, meta, str(t.id), OTHER), quiet=True) for t in others]
     rows = []
     for number, answer in enumerate(answers):
         badge = str(number + 1) if len(answers) > 1 else ""
         color, label = color_of(number), f"{badge} {answer.query.text}".strip()
-        layers.append(_without_flicker(_answer_layer(answer, meta, label, color), meta.times_s))
-        rows.append(_answer_row(answer, color, badge))
+        layers.append(without_flicker(answer_layer(answer, meta, label, color), meta))
+        rows.append(answer_row(answer, color, badge))
     _render(meta, layers, rows, Path(out_path), long_side=long_side, progress=progress)
 
 
@@ -131,16 +129,16 @@ def write_tracks_overlay(
         progress: Called with (frames done, frames in all).
 
     Raises:
-        UsageError: If the result would replace the video itself.
+        UsageError: If ``long_side`` is too small, or the result would replace the video itself.
         VideoError: If the video cannot be read or is not the one the tracks are about.
         OutputError: If the result cannot be written.
     """
     meta = _video_of([tracks.video])
     layers = [
-        _track_layer(track, meta, f"{track.id} {track.label}", color_of(track.id))
+        track_layer(track, meta, f"{track.id} {track.label}", color_of(track.id))
         for track in tracks.tracks
     ]
-    rows = _track_rows(tracks, meta)
+    rows = track_rows(tracks, meta)
     _render(meta, layers, rows, Path(out_path), long_side=long_side, progress=progress)
 
 
@@ -160,27 +158,30 @@ def contact_sheet(
         count: How many frames. They are spread over the interval, with one before and one after
             it where the clip goes on; over the whole clip when nothing was found.
         times_s: Which frames instead: the ones on screen at these times, seconds.
-        width: Most pixels across; less where it would mean to enlarge a video.
+        width: Most pixels across, at least 320; less where it would mean to enlarge a video.
 
     Raises:
-        UsageError: If the suffix is not ``.png``, there is no frame to show, or a time lies outside
-            the video.
+        UsageError: If the suffix is not ``.png``, the sheet is too narrow, there is no frame to
+            show, or a time lies outside the video.
         VideoError: If the video cannot be read or is not the one the prediction is about.
         OutputError: If the result cannot be written.
     """
     out = Path(out_png)
     if out.suffix.lower() != ".png":
         raise UsageError(f"a contact sheet is written as .png, found {out.name!r}")
+    if width < 2 * NARROWEST:
+        raise UsageError(f"a sheet is at least {2 * NARROWEST} pixels wide, found width {width}")
     check_writable(out)
     meta = _video_of([prediction.video])
     shown = _frames_to_show(prediction, meta, count, times_s)
-    layer = _answer_layer(prediction, meta, prediction.query.text, color_of(0))
+    layer = answer_layer(prediction, meta, "", color_of(0))  # no label: the sentence stands below
     columns = _columns(len(shown), meta.width / meta.height)
-    cell = (width - GUTTER * (columns + 1)) // columns
+    cell = max(1, (width - GUTTER * (columns + 1)) // columns)
     wide, high = _shown_size(meta, cell, 4 * cell)
-    width, lines = columns * (wide + GUTTER) + GUTTER, math.ceil(len(shown) / columns)
+    width = max(columns * (wide + GUTTER) + GUTTER, 2 * NARROWEST)
+    lines = math.ceil(len(shown) / columns)
     text_size = max(text_size_for(wide, high), round(SHEET_TEXT_SHARE * width))
-    panel = Panel([_answer_row(prediction, layer.color, "")], meta, width, text_size)
+    panel = Panel([answer_row(prediction, layer.color, "")], meta, width, text_size)
     scene = _Scene(meta, [layer], (wide, high), text_size)
     sheet = np.empty((lines * (high + GUTTER) + GUTTER + panel.height, width, 3), np.uint8)
     sheet[:] = BACKGROUND
@@ -198,128 +199,6 @@ def contact_sheet(
         Image.fromarray(sheet).save(temporary, "PNG", optimize=True)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Layer:
-    """One object on the pictures of a video.
-
-    Attributes:
-        color: Of box, label and mask.
-        label: Text of its label.
-        boxes: ``xyxy`` pixels of the original frame, (frames, 4); NaN where it is not drawn.
-        dashed: Which boxes are drawn dashed, (frames,) bool.
-        masks: Mask by frame number.
-        quiet: Drawn thin, without a chip, as one of those that were not chosen.
-    """
-
-    color: Color
-    label: str
-    boxes: FloatArray
-    dashed: BoolArray
-    masks: Mapping[int, RLE]
-    quiet: bool = False
-
-
-def _answer_layer(answer: Prediction, meta: VideoMeta, label: str, color: Color) -> _Layer:
-    """The tube of an answer, looked up for every frame of the video."""
-    boxes = np.full((meta.frames, 4), np.nan)
-    dashed = np.zeros(meta.frames, np.bool_)
-    masks: dict[int, RLE] = {}
-    if answer.tube is not None:
-        tube, times = answer.tube, meta.times_s
-        frames = np.flatnonzero(tube.interval.mask(times + SAME_FRAME_S))
-        boxes[frames] = tube.at(np.clip(times[frames], tube.times_s[0], tube.times_s[-1]))
-        found = np.searchsorted(tube.times_s, times[frames] + SAME_FRAME_S, side="right") - 1
-        entries = np.maximum(found, 0)  # of the tube, the one on screen at each frame
-        if tube.interpolated is not None:
-            dashed[frames] = tube.interpolated[entries]
-        for frame, entry in zip(frames, entries, strict=True):
-            mask = tube.masks[entry] if tube.masks is not None else None
-            if mask is not None and abs(tube.times_s[entry] - times[frame]) <= SAME_FRAME_S:
-                masks[int(frame)] = mask
-    return _Layer(color, label, boxes, dashed, masks)
-
-
-def _track_layer(track: Track, meta: VideoMeta, label: str, color: Color) -> _Layer:
-    """The boxes of a track, by frame of the video."""
-    boxes = np.full((meta.frames, 4), np.nan)
-    boxes[track.frames] = track.boxes
-    pairs = zip(track.frames.tolist(), track.masks or (), strict=track.masks is not None)
-    masks = {frame: mask for frame, mask in pairs if mask is not None}
-    return _Layer(color, label, boxes, np.zeros(meta.frames, np.bool_), masks)
-
-
-def _without_flicker(layer: _Layer, times_s: FloatArray) -> _Layer:
-    """The layer with dashes that last: sampled frames would make a film blink otherwise.
-
-    Methods see a few frames a second and fill in the rest. Filled-in stretches up to
-    ``LONG_GAP_S`` become solid; then solid ones up to ``FLASH_S`` between dashed ones are dashed.
-    """
-    shown = np.isfinite(layer.boxes[:, 0])
-    dashed = layer.dashed.copy()
-    ends = np.append(times_s[1:], times_s[-1])
-    for value, shortest in ((True, LONG_GAP_S), (False, FLASH_S)):
-        for start, end in _runs(np.where(shown, dashed, -1), int(value)):
-            beside = [dashed[i] for i in (start - 1, end) if 0 <= i < len(shown) and shown[i]]
-            if ends[end - 1] - times_s[start] <= shortest and (not value or all(beside)):
-                dashed[start:end] = (not value) if beside else value
-    return replace(layer, dashed=dashed)
-
-
-def _runs(values: IntArray, wanted: int) -> list[tuple[int, int]]:
-    """Stretches [start, end) of ``values`` (N,) that equal ``wanted``."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], values == wanted, [0]))))
-    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
-
-
-def _answer_row(answer: Prediction, color: Color, badge: str) -> Row:
-    """What the panel says about an answer."""
-    facts = [] if answer.score is None else [f"score {answer.score:.2f}"]
-    facts.append(answer.method)
-    cues = (answer.details or {}).get("cues")
-    numbers = [
-        (str(name), float(value))
-        for name, value in (cues.items() if isinstance(cues, Mapping) else ())
-        if isinstance(value, int | float) and math.isfinite(value)
-    ]
-    if answer.tube is None:
-        return Row(
-            color,
-            text=answer.query.text,
-            facts=FACT_SEPARATOR.join(["not found", *facts]),
-            note="; ".join(answer.warnings),
-            badge=badge,
-            cues=tuple(numbers),
-        )
-    interval = answer.tube.interval
-    start, end = format_time(interval.start_s), format_time(interval.end_s)
-    return Row(
-        color,
-        (interval,),
-        text=answer.query.text,
-        facts=FACT_SEPARATOR.join([f"{start} to {end}", *facts]),
-        badge=badge,
-        cues=tuple(numbers),
-    )
-
-
-def _track_rows(tracks: Tracks, meta: VideoMeta) -> list[Row]:
-    """A count by label, and when the longest tracks were seen."""
-    by_length = sorted(tracks.tracks, key=len, reverse=True)[:MAX_LANES]
-    counts = Counter(track.label for track in tracks.tracks)
-    kinds = ", ".join(f"{label} ({count})" for label, count in counts.most_common())
-    number = len(tracks)
-    text = f"{number} track{'s' * (number != 1)}: {kinds}" if number else "no tracks"
-    facts = f"timelines of the longest {MAX_LANES}" if number > MAX_LANES else ""
-    rows = []
-    for track in sorted(by_length, key=lambda track: track.id):
-        seen = np.zeros(meta.frames, np.int64)
-        seen[track.frames] = 1
-        spans = tuple(meta.span_of(start, end) for start, end in _runs(seen, 1))
-        rows.append(Row(color_of(track.id), spans))
-    first = rows[0] if rows else Row(OTHER)
-    return [replace(first, text=text, facts=facts), *rows[1:]]
-
-
 class _Scene:
     """The pictures of a video at the size in which they are shown, with their marks.
 
@@ -334,7 +213,7 @@ class _Scene:
     """
 
     def __init__(
-        self, meta: VideoMeta, layers: Sequence[_Layer], size: tuple[int, int], text_size: int
+        self, meta: VideoMeta, layers: Sequence[Layer], size: tuple[int, int], text_size: int
     ) -> None:
         self._meta, self._layers, self._size = meta, layers, size
         self._scale = np.array([size[0] / meta.width, size[1] / meta.height] * 2)
@@ -372,7 +251,7 @@ class _Scene:
 
 def _render(
     meta: VideoMeta,
-    layers: Sequence[_Layer],
+    layers: Sequence[Layer],
     rows: Sequence[Row],
     out: Path,
     *,
@@ -382,15 +261,20 @@ def _render(
     """Write the film, frame by frame."""
     if out.exists() and out.samefile(meta.path):
         raise UsageError(f"the overlay would replace the video {meta.path}; choose another name")
+    if long_side < NARROWEST:
+        raise UsageError(f"long_side must be at least {NARROWEST} pixels, found {long_side}")
     width, height = _shown_size(meta, long_side, long_side)
     text_size = text_size_for(width, height)
-    panel = Panel(rows, meta, width, text_size)
+    panel = Panel(rows, meta, max(width, NARROWEST), text_size)
     scene = _Scene(meta, layers, (width, height), text_size)
-    canvas = np.empty((height + panel.height, width, 3), np.uint8)
+    canvas = np.empty((height + panel.height, max(width, NARROWEST), 3), np.uint8)
+    canvas[:] = BACKGROUND
+    left = (canvas.shape[1] - width) // 2
+    picture = canvas[:height, left : left + width]
     with VideoWriter(out, fps=meta.fps, duration_s=meta.duration_s) as writer:
         progress(0, meta.frames)
         for frame, time_s, rgb in scene.read(range(meta.frames)):
-            scene.draw(canvas[:height], frame, rgb)
+            scene.draw(picture, frame, rgb)
             panel.draw(canvas[height:], [time_s])
             writer.write(canvas, time_s)
             progress(writer.frames, meta.frames)

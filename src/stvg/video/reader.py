@@ -43,6 +43,10 @@ _SCALING = 0x0004 | 0x2000
 """swscale's SWS_BICUBIC | SWS_FULL_CHR_H_INT. Without the second flag the chroma of the result has
 half the width: a mean error of 7 grey levels at saturated edges."""
 
+_RGB = "gbrp"
+"""Planar RGB: with full chroma swscale makes the same bytes as ``rgb24`` in less than half the
+time (0.98 against 2.3 ms from 720p to 448x252)."""
+
 _SEEK_BYTES, _SEEK_PACKETS = 1 << 20, 300
 """Passing over fewer bytes and packets than these is cheaper than seeking (ours, measured)."""
 
@@ -240,7 +244,7 @@ class _Scaler:
         """The picture as (H, W, 3) uint8."""
         width, height = self._stored_size
         rgb = self._reformatter.reformat(
-            frame, width, height, format="rgb24", interpolation=_SCALING, threads=1
+            frame, width, height, format=_RGB, interpolation=_SCALING, threads=1
         )
         return np.ascontiguousarray(self._orientation.apply(np.asarray(rgb.to_ndarray(), np.uint8)))
 

@@ -114,6 +114,7 @@ class VideoWriter:
         self._stack = ExitStack()
         with _as_output_error(self.path):
             self._temporary = self._stack.enter_context(atomic_path(self.path))
+        self._stack.callback(self._abandon)  # before the temporary file is renamed or removed
         return self
 
     def __exit__(
@@ -128,7 +129,6 @@ class VideoWriter:
             with _as_output_error(self.path), stack:
                 self._finish()
         else:
-            self._abandon()
             stack.__exit__(kind, error, trace)
 
     def write(self, rgb: ByteArray, time_s: float) -> None:
@@ -216,7 +216,7 @@ class VideoWriter:
         self._output = None
 
     def _abandon(self) -> None:
-        """Close the file after an error; it is removed anyway, so a second error says nothing."""
+        """Close a file that was not finished; it is removed, so what goes wrong says nothing."""
         if self._output is not None:
             with suppress(OSError, FFmpegError):
                 self._output[0].close()
@@ -270,8 +270,9 @@ def _add_stream(container: OutputContainer, codec: str, fps: Fraction, quality: 
 def _to_yuv420(rgb: ByteArray) -> av.VideoFrame:
     """A picture (H, W, 3) as an encoder wants it, even in both directions."""
     height, width = rgb.shape[:2]
-    even = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    frame = av.VideoFrame.from_ndarray(even, format="rgb24")
+    if width % 2 or height % 2:
+        rgb = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
     return frame.reformat(
         format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
     )
