@@ -16,9 +16,9 @@ ROWS = [
     {"errors", "types", "progress"},
     {"geometry", "registry", "config", "extras"},
     {"video", "formats"},
-    {"perception"},
+    {"perception", "data"},
     {"methods"},
-    {"grounding", "diagnosis"},
+    {"grounding", "diagnosis", "evaluate"},
     {"cli"},
 ]
 LEVEL = {name: row for row, names in enumerate(ROWS) for name in names}

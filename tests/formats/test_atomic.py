@@ -165,6 +165,16 @@ def test_a_full_disk_while_writing_is_explained(tmp_path, code):
     assert names(tmp_path) == []
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+def test_a_device_without_room_is_explained():
+    with (
+        pytest.raises(OutputError, match="cannot write /dev/full: the disk is full"),
+        atomic_path("/dev/full") as given,
+    ):
+        given.write_text("x")
+    assert os.path.exists("/dev/full")
+
+
 def test_a_full_disk_at_the_start_is_explained(tmp_path, monkeypatch):
     def refuse(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")

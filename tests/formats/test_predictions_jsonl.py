@@ -4,6 +4,7 @@ import errno
 import json
 import tracemalloc
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -324,6 +325,31 @@ def test_a_full_disk_leaves_the_answers_before(tmp_path):
             writer.write(PredictionRecord("q2", None, NO_FRAMES, NO_BOXES))
         assert "q2" not in writer.done
     assert path.read_text() == lines_compact(GOOD)
+
+
+def test_an_interrupted_write_leaves_no_half_line(tmp_path):
+    class Interrupted(FullDisk):
+        def write(self, data):
+            self.file.write(data[:7])
+            raise KeyboardInterrupt
+
+    path = tmp_path / "p.jsonl"
+    with PredictionsWriter(path) as writer:
+        whole, writer._file = writer._file, Interrupted(writer._file)
+        with pytest.raises(KeyboardInterrupt):
+            writer.write(PredictionRecord("q1", None, NO_FRAMES, NO_BOXES))
+        writer._file = whole
+        writer.write(PredictionRecord("q2", None, NO_FRAMES, NO_BOXES))
+    assert [record.id for record in read(path)] == ["q2"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_device_without_room_is_explained():
+    with (
+        PredictionsWriter("/dev/full") as writer,
+        pytest.raises(OutputError, match="No space left"),
+    ):
+        writer.write(PredictionRecord("q1", None, NO_FRAMES, NO_BOXES))
 
 
 def lines_compact(document):

@@ -52,21 +52,22 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         [('result.txt', 'done')]
     """
     target = Path(path)
-    if _is_special(target):
-        yield target
-        return
-    target = _followed(target)
-    temporary = _create_beside(target)
+    is_special = _is_special(target)
+    if not is_special:
+        target = _followed(target)
+    temporary = target if is_special else _create_beside(target)
     try:
         yield temporary
-        _sync(temporary)
-        os.replace(temporary, target)
+        if not is_special:
+            _sync(temporary)
+            os.replace(temporary, target)
     except OSError as error:
         if error.errno in _FULL:
             raise OutputError(_full_message(target)) from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)  # gone already when it was renamed
+        if not is_special:
+            temporary.unlink(missing_ok=True)  # gone already when it was renamed
 
 
 def check_writable(path: str | Path) -> None:

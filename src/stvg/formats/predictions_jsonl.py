@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -272,8 +273,11 @@ class PredictionsWriter:
             written = self._file.write(line)
             while written < len(line):
                 written += self._file.write(line[written:])
-        except OSError as error:
-            self._file.truncate(end)
+        except BaseException as error:
+            with suppress(OSError):  # what stays is a cut line, which resuming removes
+                self._file.truncate(end)
+            if not isinstance(error, OSError):
+                raise
             raise OutputError(
                 f"cannot write {self.path}: {error.strerror}; the answers before {record.id!r} are "
                 "safe, free some space and resume the run"

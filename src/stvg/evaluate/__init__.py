@@ -1,0 +1,1 @@
+"""Metrics and protocols: every published way of scoring, side by side."""
