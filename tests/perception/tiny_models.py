@@ -103,7 +103,7 @@ def save_grounding_dino(folder: Path) -> Path:
         ),
         d_model=32, encoder_layers=1, encoder_ffn_dim=16, encoder_attention_heads=2,
         decoder_layers=2, decoder_ffn_dim=16, decoder_attention_heads=2, num_queries=6,
-        max_text_len=24, encoder_n_points=2, decoder_n_points=2,
+        max_text_len=24, num_feature_levels=3, encoder_n_points=2, decoder_n_points=2,
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join(_bert_vocabulary()) + "\n")
@@ -137,7 +137,7 @@ def _labels() -> dict[str, Any]:
 def _save(folder: Path, model: Any, image_processor: dict[str, Any]) -> Path:
     for name, values in model.named_parameters():
         if "bbox" in name:  # fresh heads give the same box everywhere
-            values.data = torch.randn(values.shape)
+            values.data = torch.randn(values.shape) / 4
     model.eval().save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(image_processor))
     return folder
