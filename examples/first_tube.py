@@ -25,8 +25,8 @@ def draw_frame(time_s: float) -> np.ndarray:
     """A red ball hops, a blue ball rolls to the left after two seconds, a green box waits."""
     picture = Image.new("RGB", (WIDTH, HEIGHT), (236, 232, 224))
     pen = ImageDraw.Draw(picture)
-    pen.rectangle((250, 210, 330, 290), fill=(40, 150, 70))
-    hop = abs(np.sin(np.pi * time_s)) * 130
+    pen.rectangle((330, 210, 410, 290), fill=(40, 150, 70))
+    hop = abs(np.sin(0.85 * np.pi * time_s)) * 130
     pen.ellipse((90, 240 - hop, 150, 300 - hop), fill=(214, 40, 40))
     if time_s >= 2.0:
         left = 600 - 190 * min(time_s - 2.0, 2.5)
@@ -51,7 +51,7 @@ def main(folder: Path) -> None:
             print(f"{answer.query.text}: {interval.start_s:.2f} to {interval.end_s:.2f} s, {box}")
     write_predictions(answers, folder / "prediction.json")
     write_overlay(answers, folder / "overlay.mp4")
-    contact_sheet(answers[1], folder / "sheet.png")
+    contact_sheet(answers, folder / "sheet.png")
 
 
 if __name__ == "__main__":

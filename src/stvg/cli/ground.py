@@ -84,7 +84,7 @@ def ground(
             if overlay is not None:
                 write_overlay(predictions, overlay, progress=stages("drawing the overlay"))
             if sheet is not None:
-                contact_sheet(predictions[0], sheet)
+                contact_sheet(predictions, sheet)
     if as_json:
         print_json([summary(prediction) for prediction in predictions])
     elif not quiet:

@@ -13,7 +13,8 @@ cup."; to OWL as "a photo of a dog", one of the templates it was trained with.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from PIL import Image
 
 from stvg.errors import UsageError, WeightsError
 from stvg.extras import require
-from stvg.geometry.boxes import box_area, clip_boxes, convert_boxes
+from stvg.geometry.boxes import clip_boxes, convert_boxes
 from stvg.perception.detect import Detections
 from stvg.types import ByteArray, FloatArray, IntArray
 
@@ -34,6 +35,7 @@ _DEFAULT_LONG_SIDE = 800
 _GROUNDING = ("grounding-dino", "mm-grounding-dino")
 _OWL = ("owlvit", "owlv2")
 _NO_CLASS = "N/A"  # fills the gaps in the numbering of COCO classes
+_THINNEST = 1.0  # pixels of the given frame; what is left of a box outside it is thinner
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ class TransformersDetector:
         try:
             config = transformers.AutoConfig.from_pretrained(name)
             auto = _auto_class(transformers, config)
-            model = auto.from_pretrained(name, config=config, dtype=torch.float32).eval()
+            with _without_bars(transformers, name):
+                model = auto.from_pretrained(name, config=config, dtype=torch.float32).eval()
             image_processor = transformers.AutoImageProcessor.from_pretrained(name, backend="pil")
             open_words = config.model_type in (*_GROUNDING, *_OWL)
             tokenizer = transformers.AutoTokenizer.from_pretrained(name) if open_words else None
@@ -229,9 +232,7 @@ def token_spans(token_ids: Sequence[int], separator: int) -> list[slice]:
     return [slice(start, end) for start, end in zip(starts, ends, strict=True)]
 
 
-def phrase_scores(
-    logits: FloatArray, spans: Sequence[slice]
-) -> tuple[FloatArray, IntArray]:
+def phrase_scores(logits: FloatArray, spans: Sequence[slice]) -> tuple[FloatArray, IntArray]:
     """Score and number of the word that each box of Grounding DINO fits best.
 
     A word's score is the mean probability of its tokens, as the authors do it when they look for
@@ -276,6 +277,20 @@ def _auto_class(transformers: ModuleType, config: Any) -> Any:
     return auto
 
 
+@contextmanager
+def _without_bars(transformers: ModuleType, name: str) -> Iterator[None]:
+    """Silence the bars that transformers draws while it reads a folder; those of downloads stay."""
+    logging = transformers.utils.logging
+    draws = Path(name).is_dir() and logging.is_progress_bar_enabled()
+    if draws:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if draws:
+            logging.enable_progress_bar()
+
+
 def _why_not(name: str, error: Exception) -> str:
     """One paragraph on a model that did not load."""
     reason = " ".join(str(error).split()) or type(error).__name__
@@ -308,10 +323,11 @@ def _numpy(values: Any) -> FloatArray:
 def _inside(
     boxes: FloatArray, scores: FloatArray, labels: Sequence[str], frame: ByteArray
 ) -> Detections:
-    """Detections cut to the frame; without those outside it and those of no class."""
+    """Detections cut to the frame, surest first; without those outside it and those of no class."""
     height, width = frame.shape[:2]
     boxes = clip_boxes(boxes.reshape(-1, 4), width, height)
-    named = np.array([label != _NO_CLASS for label in labels], bool)
+    seen = (boxes[:, 2:] - boxes[:, :2] >= _THINNEST).all(axis=1)
+    seen &= np.array([label != _NO_CLASS for label in labels], bool)
     order = np.argsort(-scores, kind="stable")
     found = Detections(boxes, np.clip(scores, 0, 1), tuple(labels))
-    return found.keep(order[(named & (box_area(boxes) > 0))[order]])
+    return found.keep(order[seen[order]])

@@ -26,15 +26,9 @@ from numpy.typing import NDArray
 
 from stvg.errors import VideoError
 from stvg.types import BoolArray, ByteArray, IntArray, VideoMeta
-from stvg.video.bitstream import (
-    HARD_ENTRY,
-    NO_ENTRY,
-    PacketReader,
-    Picture,
-    UncountableError,
-    packet_reader,
-)
+from stvg.video.bitstream import packet_reader
 from stvg.video.container import FileIdentity, Pictures, file_identity, open_video
+from stvg.video.packets import HARD_ENTRY, NO_ENTRY, PacketReader, Picture, UncountableError
 
 _INDEXES_KEPT = 64
 _MISSING_TAIL_S = 0.5

@@ -95,15 +95,12 @@ def write_overlay(
         VideoError: If the video cannot be read or is not the one the predictions are about.
         OutputError: If the result cannot be written.
     """
-    answers = [predictions] if isinstance(predictions, Prediction) else list(predictions)
-    if not answers:
-        raise UsageError("an overlay needs at least one prediction, found none")
+    answers = _as_answers(predictions)
     meta = _video_of([answer.video for answer in answers] + ([tracks.video] if tracks else []))
     others = tracks.tracks if tracks else ()
     layers = [replace(track_layer(t, meta, str(t.id), OTHER), quiet=True) for t in others]
-    rows = []
-    for number, answer in enumerate(answers):
-        badge = str(number + 1) if len(answers) > 1 else ""
+    badges, rows = _badges(answers), []
+    for number, (answer, badge) in enumerate(zip(answers, badges, strict=True)):
         color, label = color_of(number), f"{badge} {answer.query.text}".strip()
         layers.append(without_flicker(answer_layer(answer, meta, label, color), meta))
         rows.append(answer_row(answer, color, badge))
@@ -143,26 +140,28 @@ def write_tracks_overlay(
 
 
 def contact_sheet(
-    prediction: Prediction,
+    predictions: Prediction | Sequence[Prediction],
     out_png: str | Path,
     *,
     count: int = 6,
     times_s: Sequence[float] | None = None,
     width: int = 1600,
 ) -> None:
-    """Write some frames of an answer as one picture, with sentence and timeline below.
+    """Write some frames of one or more answers as one picture, sentence and timeline below.
 
     Args:
-        prediction: The answer.
+        predictions: Answers on one video.
         out_png: Where to write; ``.png``.
-        count: How many frames. They are spread over the interval, with one before and one after
-            it where the clip goes on; over the whole clip when nothing was found.
+        count: How many frames. They are spread over the interval (from the first start to the
+            last end of several), with one before and one after it where the clip goes on; over
+            the whole clip when nothing was found.
         times_s: Which frames instead: the ones on screen at these times, seconds.
         width: Most pixels across, at least 320; less where it would mean to enlarge a video.
 
     Raises:
-        UsageError: If the suffix is not ``.png``, the sheet is too narrow, there is no frame to
-            show, or a time lies outside the video.
+        UsageError: If the suffix is not ``.png``, the sheet is too narrow, there is no prediction
+            or frame to show, the predictions are of different videos, or a time lies outside the
+            video.
         VideoError: If the video cannot be read or is not the one the prediction is about.
         OutputError: If the result cannot be written.
     """
@@ -172,17 +171,22 @@ def contact_sheet(
     if width < 2 * NARROWEST:
         raise UsageError(f"a sheet is at least {2 * NARROWEST} pixels wide, found width {width}")
     check_writable(out)
-    meta = _video_of([prediction.video])
-    shown = _frames_to_show(prediction, meta, count, times_s)
-    layer = answer_layer(prediction, meta, "", color_of(0))  # no label: the sentence stands below
+    answers = _as_answers(predictions)
+    meta = _video_of([answer.video for answer in answers])
+    shown = _frames_to_show(answers, meta, count, times_s)
+    badges = _badges(answers)  # the sentences stand below
+    colors = [color_of(number) for number in range(len(answers))]
+    marks = list(zip(answers, badges, colors, strict=True))
+    layers = [answer_layer(answer, meta, badge, color) for answer, badge, color in marks]
+    rows = [answer_row(answer, color, badge) for answer, badge, color in marks]
     columns = _columns(len(shown), meta.width / meta.height)
     cell = max(1, (width - GUTTER * (columns + 1)) // columns)
     wide, high = _shown_size(meta, cell, 4 * cell)
     width = max(columns * (wide + GUTTER) + GUTTER, 2 * NARROWEST)
     lines = math.ceil(len(shown) / columns)
     text_size = max(text_size_for(wide, high), round(SHEET_TEXT_SHARE * width))
-    panel = Panel([answer_row(prediction, layer.color, "")], meta, width, text_size)
-    scene = _Scene(meta, [layer], (wide, high), text_size)
+    panel = Panel(rows, meta, width, text_size)
+    scene = _Scene(meta, layers, (wide, high), text_size)
     sheet = np.empty((lines * (high + GUTTER) + GUTTER + panel.height, width, 3), np.uint8)
     sheet[:] = BACKGROUND
     for place, (frame, time_s, rgb) in enumerate(scene.read(shown)):
@@ -190,13 +194,26 @@ def contact_sheet(
         top = GUTTER + place // columns * (high + GUTTER)
         picture = sheet[top : top + high, left : left + wide]
         scene.draw(picture, frame, rgb)
-        inside = np.isfinite(layer.boxes[frame, 0])
+        inside = [layer.color for layer in layers if np.isfinite(layer.boxes[frame, 0])]
         corner = picture[: high - GUTTER, GUTTER:]  # the badge moves inside it
-        color = layer.color if inside else MUTED
+        color = inside[0] if len(layers) == 1 and inside else MUTED
         draw_badge(corner, format_time(time_s, 2), (0.0, float(high)), color, face=scene.small)
     panel.draw(sheet[-panel.height :], [float(meta.times_s[frame]) for frame in shown])
     with atomic_path(out) as temporary:
         Image.fromarray(sheet).save(temporary, "PNG", optimize=True)
+
+
+def _as_answers(predictions: Prediction | Sequence[Prediction]) -> list[Prediction]:
+    """One answer or several as a list, at least one."""
+    answers = [predictions] if isinstance(predictions, Prediction) else list(predictions)
+    if not answers:
+        raise UsageError("there is nothing to draw: expected at least one prediction, found none")
+    return answers
+
+
+def _badges(answers: Sequence[Prediction]) -> list[str]:
+    """The numbers of several answers; a single one needs none."""
+    return [str(number) for number in range(1, len(answers) + 1)] if len(answers) > 1 else [""]
 
 
 class _Scene:
@@ -317,7 +334,7 @@ def _resized(picture: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
 
 
 def _frames_to_show(
-    answer: Prediction, meta: VideoMeta, count: int, times_s: Sequence[float] | None
+    answers: Sequence[Prediction], meta: VideoMeta, count: int, times_s: Sequence[float] | None
 ) -> list[int]:
     """Frame numbers of a contact sheet, increasing."""
     if times_s is not None:
@@ -328,20 +345,21 @@ def _frames_to_show(
             )
         frames = sorted({int(meta.frame_at(time_s)[0]) for time_s in times_s})
     else:
-        frames = _spread(answer, meta, count)
+        frames = _spread(answers, meta, count)
     if not frames:
         raise UsageError("a contact sheet needs at least one frame, found none asked for")
     return frames
 
 
-def _spread(answer: Prediction, meta: VideoMeta, count: int) -> list[int]:
-    """Frames in the middle of equal parts of the interval, and one before and after it."""
+def _spread(answers: Sequence[Prediction], meta: VideoMeta, count: int) -> list[int]:
+    """Frames in the middle of equal parts of the answers' time, and one before and after it."""
     start, end = 0, meta.frames
     around: list[int] = []
-    if answer.tube is not None and count > 2:
-        inside = np.flatnonzero(answer.tube.interval.mask(meta.times_s + SAME_FRAME_S))
-        if len(inside):
-            start, end = int(inside[0]), int(inside[-1]) + 1
+    times = meta.times_s + SAME_FRAME_S
+    spans = [answer.tube.interval.mask(times) for answer in answers if answer.tube is not None]
+    inside = np.flatnonzero(np.any(spans, axis=0)) if spans else np.zeros(0, np.int64)
+    if len(inside) and count > 2:
+        start, end = int(inside[0]), int(inside[-1]) + 1
         around = [start // 2] if start else []
         around += [(end + meta.frames) // 2] if end < meta.frames else []
     parts = max(count, 0) - len(around)

@@ -149,7 +149,7 @@ class SamplingPlan:
 
     def _explicit(self, meta: VideoMeta, start_s: float, end_s: float) -> FloatArray:
         """The listed times, checked against the video."""
-        times = np.unique(np.asarray(self.times_s, np.float64))
+        times = np.array(sorted(set(self.times_s or ())))
         latest_s = meta.duration_s + float(1 / meta.fps)
         if times[-1] > latest_s:
             raise UsageError(

@@ -1,0 +1,93 @@
+"""The documentation runs: commands, Python, links and tables of the README and its kin."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from stvg.cli.main import main
+from stvg.methods.track_match.config import TrackMatchConfig
+from stvg.video import SamplingPlan, iter_frames
+from stvg.video.writer import VideoWriter
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md"),
+                *(ROOT / "src").glob("**/*.md")])  # fmt: skip
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} points at {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_speak_of_nothing_but_the_project(page: Path) -> None:
+    text = page.read_text()
+    assert not re.search(r"(?<![\w.])/(?:work|root|tmp|home)/", text)
+
+
+@pytest.fixture
+def folder_with_dog(
+    shared_data: Path, yolox_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """An empty folder with the first second and a half of a real clip as ``dog.mp4``."""
+    del yolox_weights
+    with VideoWriter(tmp_path / "dog.mp4", fps=Fraction(30000, 1001)) as writer:
+        plan = SamplingPlan(long_side=640)
+        for number, time_s, frame in iter_frames(shared_data / "real" / "01_dog.mp4", plan):
+            if number < 45:
+                writer.write(frame, time_s)
+    (tmp_path / "sentences.txt").write_text("the dog\nthe elephant\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.shared
+@pytest.mark.usefixtures("folder_with_dog")
+def test_commands_of_the_readme() -> None:
+    lines = [
+        line.split("#")[0].strip()
+        for block in blocks(ROOT / "README.md", "bash")
+        for line in block.splitlines()
+        if line.startswith("stvg ")
+    ]
+    assert len(lines) >= 3
+    for line in lines:
+        assert main(shlex.split(line)[1:]) == 0, line
+
+
+@pytest.mark.shared
+@pytest.mark.usefixtures("folder_with_dog")
+def test_python_of_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks(ROOT / "README.md", "python")
+    exec(compile(code, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "Interval(" in printed
+    assert "'class'" in printed
+
+
+def test_commands_named_in_the_readme_exist() -> None:
+    named = set(re.findall(r"^\| `stvg (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    existing = {path.stem for path in (ROOT / "src/stvg/cli").glob("*.py")}
+    assert named == existing - {"__init__", "main", "common"}
+
+
+def test_options_of_track_match_are_documented() -> None:
+    page = (ROOT / "src/stvg/methods/track_match/README.md").read_text()
+    table = page.split("<!-- options -->")[1].split("<!-- /options -->")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \| (.+) \|$", table, re.MULTILINE)
+    expected = [
+        (name, str(default), description)
+        for name, default, description in TrackMatchConfig.describe()
+        if name not in ("detector", "tracking")  # --model, and the tracking options below
+    ]
+    assert rows == expected
