@@ -16,7 +16,7 @@ from stvg.formats.tracks import read_tracks
 from stvg.video import probe
 
 Run = Callable[..., Any]
-COMMANDS = ["doctor", "ground", "schema", "tracks"]
+COMMANDS = ["doctor", "ground", "schema", "tracks", "world"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -118,3 +118,14 @@ def test_doctor_says_what_is_broken(
     assert result.code == 1
     states = {item["what"]: item["state"] for item in json.loads(result.out)}
     assert states["detector weights (yolox_nano)"] == "broken"
+
+
+def test_world(stvg: Run, tmp_path: Path) -> None:
+    words = ("world", tmp_path / "w", "--clips", "2", "--side", "64", "--level", "easy")
+    result = stvg(*words)
+    assert result.code == 0, result.err
+    assert len(list((tmp_path / "w" / "videos").iterdir())) == 2
+    again = stvg(*words)
+    assert again.code == 1
+    assert "not an empty folder" in again.err
+    assert stvg("world", tmp_path / "x", "--level", "brutal").code == 2

@@ -105,9 +105,7 @@ def test_options_reach_the_method(stvg: Run, drawn_clip: Path) -> None:
 
 def test_a_users_own_method_by_path(stvg: Run, drawn_clip: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
-        "from stvg.methods.track_match import Method\n"
-        "class Mine(Method):\n"
-        "    name = 'mine'\n"
+        "from stvg.methods.track_match import Method\nclass Mine(Method):\n    name = 'mine'\n"
     )
     (found,) = json.loads(
         stvg(
@@ -130,9 +128,7 @@ def make_bad(tmp_path: Path, drawn_clip: Path) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("kind", ["text", "empty", "missing", "cut", "folder"])
-def test_what_is_no_video(
-    kind: str, stvg: Run, drawn_clip: Path, tmp_path: Path
-) -> None:
+def test_what_is_no_video(kind: str, stvg: Run, drawn_clip: Path, tmp_path: Path) -> None:
     path = make_bad(tmp_path, drawn_clip)[kind]
     before = sorted(tmp_path.iterdir())
     result = stvg("ground", path, "the dog", "--out", tmp_path / "p.json", "--overlay",
@@ -184,9 +180,7 @@ def test_unwritable_place_is_told_before_the_work(
     assert_one_paragraph(result.err, "does not exist")
 
 
-def test_an_earlier_result_survives_a_failure(
-    stvg: Run, drawn_clip: Path, tmp_path: Path
-) -> None:
+def test_an_earlier_result_survives_a_failure(stvg: Run, drawn_clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "p.json"
     out.write_text("an earlier result")
     missing = tmp_path / "missing.mp4"
