@@ -47,5 +47,6 @@ def yolox_weights(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's caches."""
     folder = tmp_path_factory.getbasetemp() / "cache"
+    monkeypatch.delenv("STVG_WEIGHTS", raising=False)
     monkeypatch.setenv("STVG_CACHE", str(folder / "frames"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))

@@ -6,8 +6,9 @@ unknown keys are errors that suggest the nearest known key, and all faults are r
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -46,8 +47,9 @@ class Config(BaseModel):
             for item in error.errors():
                 key = ".".join(str(part) for part in item["loc"]) or "options"
                 if item["type"] == "extra_forbidden":
-                    hint = suggest(key, sorted(cls.model_fields))
-                    faults.append(f"there is no option {key!r}, {hint}")
+                    groups = [str(part) for part in item["loc"][:-1]]
+                    known = [".".join([*groups, option]) for option in cls._options_in(groups)]
+                    faults.append(f"there is no option {key!r}, {suggest(key, known)}")
                 else:
                     faults.append(f"{key}: {item['msg']}, found {item['input']!r:.60}")
             raise UsageError(f"{cls.__name__}: " + "; ".join(faults)) from error
@@ -61,12 +63,12 @@ class Config(BaseModel):
         Raises:
             UsageError: If a text has no ``=``, or as :meth:`of`.
         """
-        merged: dict[str, Any] = dict(values)
+        merged: dict[str, Any] = copy.deepcopy(values)  # the caller's groups stay as they are
         for text in assignments:
             key, sign, value = text.partition("=")
-            if not sign or not key.strip():
-                raise UsageError(f"expected an option as key=value, found {text!r}")
             *groups, name = key.strip().split(".")
+            if not sign or not all([*groups, name]):
+                raise UsageError(f"expected an option as key=value, found {text!r}")
             place = merged
             for group in groups:
                 place = place.setdefault(group, {})
@@ -79,8 +81,20 @@ class Config(BaseModel):
     def describe(cls) -> list[tuple[str, Any, str]]:
         """Name, default and description of every option, for help texts and documentation."""
         return [
-            (name, info.default, info.description or "") for name, info in cls.model_fields.items()
+            (name, info.get_default(call_default_factory=True), info.description or "")
+            for name, info in cls.model_fields.items()
         ]
+
+    @classmethod
+    def _options_in(cls, groups: Sequence[str]) -> list[str]:
+        """Names of the options of a group, or of a group within a group; sorted."""
+        fields = cls.model_fields
+        for group in groups:
+            kinds = [fields[group].annotation] if group in fields else []
+            kinds += [part for kind in kinds for part in get_args(kind)]
+            inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Config)]
+            fields = inner[0].model_fields if inner else {}
+        return sorted(fields)
 
 
 def _plain(value: str, text: str) -> Any:
@@ -88,4 +102,5 @@ def _plain(value: str, text: str) -> Any:
     try:
         return yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise UsageError(f"the value in {text!r} is not readable as YAML: {error}") from error
+        reason = " ".join(str(error).split())
+        raise UsageError(f"the value in {text!r} is not readable as YAML: {reason}") from error

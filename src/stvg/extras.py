@@ -17,15 +17,18 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
     Args:
         module: Dotted name, e.g. ``onnxruntime``.
         extra: The extra of this package that installs it, e.g. ``perception``.
-        purpose: What it is needed for, as the start of a sentence, e.g. ``the YOLOX detector``.
+        purpose: What needs it, as the subject of a sentence, e.g. ``the YOLOX detector``.
 
     Raises:
         MissingExtraError: If the import fails; carries the reason and the install line.
     """
     try:
         return import_module(module)
-    except (ImportError, OSError) as error:  # OSError: a shared library is missing
+    except Exception as error:
+        # Besides ImportError: OSError for a missing shared library, RuntimeError and
+        # AttributeError from packages built for another version of what they stand on.
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise MissingExtraError(
             f"{purpose} needs the package {module.partition('.')[0]}, which does not import here "
-            f'({error}); install it with: pip install "stvg[{extra}]"'
+            f'({reason}); install it with: pip install "stvg[{extra}]"'
         ) from error

@@ -8,17 +8,21 @@ so that a user's own method or detector needs no change to the package.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib
 import importlib.util
 import pkgutil
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from stvg.errors import UsageError
 
 
 def available(package: str) -> list[str]:
-    """Names of the public submodules of a package, sorted.
+    """Names of the public folders (subpackages) of a package, sorted.
 
     Example:
         >>> "track_match" in available("stvg.methods")
@@ -32,10 +36,17 @@ def available(package: str) -> list[str]:
     )
 
 
-def suggest(name: str, known: list[str]) -> str:
-    """``did you mean X?`` for a mistyped name, else the list of known names."""
+def suggest(name: str, known: Sequence[str]) -> str:
+    """``did you mean X?`` for a mistyped name, else the list of known names.
+
+    Example:
+        >>> suggest("bytetrak", ["bytetrack", "sort"])
+        "did you mean 'bytetrack'?"
+        >>> suggest("x", ["bytetrack", "sort"])
+        'known: bytetrack, sort'
+    """
     close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
 
 
 def load_object(reference: str) -> Any:
@@ -54,19 +65,18 @@ def load_object(reference: str) -> Any:
             f"expected package.module:attribute or path/to/file.py:attribute, found {reference!r}"
         )
     try:
-        if place.endswith(".py"):
-            path = Path(place)
-            spec = importlib.util.spec_from_file_location(path.stem, path)
-            if spec is None or spec.loader is None or not path.is_file():
-                raise UsageError(f"expected a Python file at {place}, found none")
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-        else:
-            module = importlib.import_module(place)
-    except ImportError as error:
-        raise UsageError(f"{reference!r} cannot be imported: {error}") from error
+        module = (
+            _load_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        )
+    except UsageError:
+        raise
+    except Exception as error:  # whatever a user's own file raises while it is imported
+        raise UsageError(
+            f"{reference!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
     if not hasattr(module, attribute):
-        raise UsageError(f"{place} has no attribute {attribute!r}")
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise UsageError(f"{place} has no attribute {attribute!r}; {suggest(attribute, public)}")
     return getattr(module, attribute)
 
 
@@ -84,3 +94,21 @@ def find_method(name: str) -> Any:
     if name not in known:
         raise UsageError(f"there is no method {name!r}; {suggest(name, known)}")
     return load_object(f"stvg.methods.{name}:Method")
+
+
+def _load_file(path: Path) -> ModuleType:
+    """Import a file that lies anywhere, under a name of its own."""
+    if not path.is_file():
+        raise UsageError(f"expected a Python file at {path}, found none")
+    mark = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    spec = importlib.util.spec_from_file_location(f"{path.stem}_{mark}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look it up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
+    return module

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stvg.types import ByteArray, FloatArray
+from stvg.types import BoolArray, ByteArray, FloatArray
 
 ColourName = Literal[
     "black", "white", "grey", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown"
@@ -41,11 +41,12 @@ def lab_from_rgb(rgb: ByteArray) -> FloatArray:
     """CIELAB (L* 0..100, a*, b*) of 8-bit sRGB colours, last axis 3; D65 white, 2 degrees.
 
     Example:
-        >>> lab_from_rgb(np.array([255, 255, 255], np.uint8)).round(0).tolist()
-        [100.0, 0.0, 0.0]
+        >>> lab_from_rgb(np.array([255, 0, 0], np.uint8)).round(0).tolist()
+        [53.0, 80.0, 67.0]
     """
-    value = np.asarray(rgb, np.float64) / 255
-    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    value = np.arange(256) / 255
+    linear_of = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    linear = linear_of[np.asarray(rgb, np.uint8)]
     to_xyz = np.array(
         [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750],
          [0.0193339, 0.1191920, 0.9503041]]
@@ -65,31 +66,35 @@ def name_colours(rgb: ByteArray) -> NDArray[np.int8]:
     """
     light, a, b = np.moveaxis(lab_from_rgb(rgb), -1, 0)
     chroma, hue = np.hypot(a, b), np.degrees(np.arctan2(b, a)) % 360
+    rosy = (hue >= 335) | (hue < 8)
+    wine = (hue >= 356) | (hue < 20)
+    rules: list[tuple[ColourName, BoolArray]] = [  # the first that holds
+        ("black", (light < 9) | ((light < 24) & (chroma < 14))),
+        ("white", (light > 86) & (chroma < 16)),
+        ("grey", (chroma < 10) | ((hue >= 200) & (hue < 302) & (chroma < 13))),
+        # Reds and pinks: what is light or leans to blue is pink.
+        ("pink", ((hue < 20) & (light > 58)) | (rosy & (light > 42) & (chroma > 28))),
+        ("purple", (hue >= 322) & (hue < 356) & (light <= 42)),
+        ("red", wine & (chroma > 28)),
+        ("brown", wine & (light < 50)),
+        ("pink", (hue >= 20) & (hue < 45) & (light > 66)),
+        ("red", (hue >= 20) & (hue < 45) & (chroma > np.minimum(38, 2 * light))),
+        # Warm colours: strong ones are orange or yellow, pale ones white or skin, the rest brown.
+        ("orange", (hue >= 45) & (hue < 75) & (chroma > 52) & (light > 48)),
+        ("yellow", (hue >= 75) & (hue < 112) & (chroma > 34) & (light > 58)),
+        ("pink", (hue >= 20) & (hue < 72) & (chroma > 18) & (light > 80)),
+        ("white", (hue >= 20) & (hue < 112) & (light > 80)),
+        ("brown", (hue >= 20) & (hue < 98)),
+        # Cold colours. Pure blue has hue 306 in CIELAB.
+        ("green", (hue >= 98) & (hue < 192)),
+        ("blue", (hue >= 192) & (hue < np.where(light > 48, 304, 309.5))),
+        ("purple", (hue >= 304) & ((hue < 322) | ((hue < 335) & (light < 58)))),
+    ]
     names = np.select(
-        [
-            light < 12,
-            (light < 24) & (chroma < 14),
-            (light > 84) & (chroma < 16),
-            chroma < 10,
-            # Warm hues: how light and how strong decides between the five words.
-            (hue < 20) & (light > 58),
-            ((hue >= 330) | (hue < 20)) & (chroma > 28) & (light < 58),
-            (hue >= 20) & (hue < 45) & (light > 66),
-            (hue >= 20) & (hue < 45) & (chroma > 38),
-            (hue >= 45) & (hue < 75) & (chroma > 52) & (light > 48),
-            (hue >= 75) & (hue < 112) & (light > 58) & (chroma > 34),
-            (hue >= 20) & (hue < 105) & (light > 80),
-            (hue >= 20) & (hue < 98),
-            (hue >= 98) & (hue < 200),
-            (hue >= 200) & (hue < 302),
-            (hue >= 302) & (hue < 330) & (light < 62),
-        ],
-        [COLOURS.index(name) for name in (
-            "black", "black", "white", "grey", "pink", "red", "pink", "red", "orange", "yellow",
-            "white", "brown", "green", "blue", "purple",
-        )],
+        [holds for _, holds in rules],
+        [COLOURS.index(name) for name, _ in rules],
         COLOURS.index("pink"),
-    )  # fmt: skip
+    )
     return names.astype(np.int8)
 
 
@@ -132,4 +137,4 @@ def describe_box(frame: ByteArray, box: FloatArray) -> FloatArray:
 
 def similarity(a: FloatArray, b: FloatArray) -> float:
     """Likeness in [0, 1] of two colour descriptions (3, 11): mean histogram intersection."""
-    return float(np.minimum(a, b).sum(axis=1).mean())
+    return min(1.0, float(np.minimum(a, b).sum(axis=1).mean()))

@@ -84,10 +84,10 @@ def load_detector(
     """The detector behind a name, a path, a hub id or a reference.
 
     Args:
-        name: ``yolox_nano``; ``path/to/model.onnx`` (YOLOX); ``blobs`` (drawn clips); a hub id such as
-            ``IDEA-Research/grounding-dino-tiny`` or a local folder (``transformers``); or
+        name: ``yolox_nano``; ``path/to/model.onnx`` (YOLOX); ``blobs`` (drawn clips); a hub id
+            such as ``IDEA-Research/grounding-dino-tiny`` or a local folder (``transformers``); or
             ``package.module:Class`` / ``file.py:Class``, called with ``threshold``.
-        threshold: Boxes below this confidence are dropped, in [0, 1].
+        threshold: Boxes below this confidence are dropped, in [0, 1).
         threads: CPU threads, 0 for all.
         progress: Told about bytes while weights are fetched.
 
@@ -105,21 +105,34 @@ def load_detector(
 
         return BlobDetector(threshold)
     if ":" in name and not Path(name).exists():
-        detector: Detector = load_object(name)(threshold=threshold)
-        return detector
+        return _own_detector(name, threshold)
     if name in yolox.PUBLISHED or name.endswith(".onnx"):
         return yolox.YoloxDetector.load(
             name, threshold=threshold, threads=threads, progress=progress
         )
-    if Path(name).is_dir() or name.count("/") == 1:
+    if name and (Path(name).is_dir() or name.count("/") == 1):
         from stvg.perception.transformers_detector import TransformersDetector
 
         return TransformersDetector.load(name, threshold=threshold, threads=threads)
     raise UsageError(
-        f"there is no detector {name!r}: expected {', '.join(yolox.PUBLISHED)}, blobs, a path to "
-        "a YOLOX .onnx file, a folder or hub id (owner/name) of a transformers detector, or "
-        "file.py:Class"
+        f"there is no detector {name!r}, {suggest(name, [*yolox.PUBLISHED, 'blobs'])}; or give a "
+        "path to a YOLOX .onnx file, a folder or hub id (owner/name) of a transformers detector, "
+        "or file.py:Class"
     )
+
+
+def _own_detector(reference: str, threshold: float) -> Detector:
+    """The detector that a class or function of a user makes."""
+    detector: Detector = load_object(reference)(threshold=threshold)
+    missing = [
+        part for part in ("name", "classes", "long_side", "detect") if not hasattr(detector, part)
+    ]
+    if missing:
+        raise UsageError(
+            f"expected a detector from {reference}, found one without {', '.join(missing)}; see "
+            "stvg.perception.detect.Detector"
+        )
+    return detector
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +161,16 @@ class _OnlyClasses:
 def only_classes(detector: Detector, names: Sequence[str]) -> Detector:
     """The same detector, reduced to some of its own classes.
 
+    Args:
+        detector: One with classes of its own; an open-vocabulary detector is given words instead.
+        names: The classes to keep.
+
     Raises:
         UsageError: If it does not know one of them; suggests the nearest it knows.
     """
-    known = list(detector.classes or ())
+    if detector.classes is None:
+        raise UsageError(f"{detector.name} has no classes of its own: ask it for words instead")
+    known = list(detector.classes)
     for name in names:
         if name not in known:
             raise UsageError(f"{detector.name} has no class {name!r}; {suggest(name, known)}")

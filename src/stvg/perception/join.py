@@ -1,16 +1,19 @@
 """Joining the pieces of one object that a tracker lost hold of.
 
 A tracker gives an object that leaves the picture, hides or moves too fast a new number when it
-comes back. Here pieces that follow each other in time are compared by colour, class, size and
-place, and the cheapest consistent set of "this piece goes on as that one" is chosen at once
-(linear assignment), as in tracklet association by network flow (Zhang et al., CVPR 2008). The
-costs are ours.
+comes back, and where objects meet it may go on with the wrong one. So what has one number is first
+cut where the object was missed for a while, and where its colours change at once while something
+else begins or ends that has the colours it had, or gets. Then pieces that follow each other in time
+are compared by colour, class, size and place, and the cheapest consistent set of "this piece goes
+on as that one" is chosen at once (linear assignment), as in tracklet association by network flow
+(Zhang et al., CVPR 2008). The costs are ours.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,12 +21,17 @@ from pydantic import Field
 
 from stvg.config import Config
 from stvg.perception.appearance import similarity
-from stvg.types import FloatArray, VideoMeta
+from stvg.types import FloatArray, IntArray, VideoMeta
 
 _NEVER = 1e6
 _COLUMNS = ("frames", "boxes", "scores", "labels", "colours")
-_HOLE_S = 0.1  # a piece is cut where the tracker missed the object for longer
+_HOLE_S = 0.1  # a piece is cut where the tracker missed the object for longer ...
+_HOLE_LOOKS = 2  # ... and in at least so many looked-at frames
+_SURE_S = 0.5  # a piece of this length counts fully
 _EDGE_BOXES = 8  # boxes at the end of a piece that describe how it looked there
+_FEWEST_BOXES = 4  # on both sides of a change of colours
+_CHANGED = 0.35  # likeness of the colours before and after below which it may be another object
+_ALIKE = 0.5  # likeness from which one object may have gone on as the other
 
 
 @dataclass(slots=True)
@@ -61,7 +69,7 @@ class Fragment:
         """Share of the summed confidence by class name, largest first; sums to 1."""
         sums: dict[str, float] = defaultdict(float)
         for label, score in zip(self.labels, self.scores, strict=True):
-            sums[label] += score
+            sums[label] += max(score, 1e-6)  # a detector may be sure of nothing
         total = sum(sums.values())
         ranked = sorted(sums.items(), key=lambda item: -item[1])
         return {label: value / total for label, value in ranked}
@@ -70,7 +78,9 @@ class Fragment:
 class JoinConfig(Config):
     """How willing pieces are joined; costs are added up and compared with ``max_cost``."""
 
-    max_gap_s: float = Field(4.0, ge=0, description="longest absence in seconds; 0 joins nothing")
+    max_gap_s: float = Field(
+        4.0, ge=0, description="longest absence in seconds; 0 leaves all as the tracker gave it"
+    )
     max_cost: float = Field(1.0, gt=0, description="a join that costs more is not made")
     colour_cost: float = Field(1.2, ge=0, description="for colours with nothing in common")
     label_cost: float = Field(0.3, ge=0, description="for classes with nothing in common")
@@ -85,47 +95,59 @@ class JoinConfig(Config):
 
 
 def join_fragments(
-    fragments: list[Fragment], meta: VideoMeta, config: JoinConfig
+    fragments: Sequence[Fragment],
+    meta: VideoMeta,
+    config: JoinConfig,
+    looks: IntArray | None = None,
 ) -> list[Fragment]:
     """Chain the pieces that show one object.
 
     Args:
-        fragments: What the tracker gave one number each; they are not changed. Where it missed the
-            object for more than a tenth of a second they are cut first, so that two objects which
-            the tracker confused can be told apart again.
+        fragments: What the tracker gave one number each; they are not changed. They are cut first
+            (see the top of this file), so that two objects which the tracker confused can be told
+            apart again.
         meta: The video, for times.
         config: Costs.
+        looks: Numbers of the frames that the detector looked at, (T,) increasing; default all.
 
     Returns:
-        As many pieces or fewer; every box of the input is in exactly one of them.
+        Pieces in the order of their first frames; every box of the input is in exactly one.
     """
-    from scipy.optimize import linear_sum_assignment
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-    pieces = [piece for fragment in fragments for piece in _cut(fragment, meta)]
+    looks = np.arange(meta.frames) if looks is None else looks
+    times_s = meta.times_s
+    pieces = [fragment.part(0, len(fragment.frames)) for fragment in fragments if fragment.frames]
+    if config.max_gap_s > 0:
+        pieces = _cut(pieces, times_s, looks, config.max_gap_s)
     pieces.sort(key=lambda piece: piece.frames[0])
     count = len(pieces)
-    if count < 2:
+    if count < 2 or config.max_gap_s == 0:
         return pieces
-    cost = np.full((count, 2 * count), _NEVER)
+    step_s = float(np.median(np.diff(times_s[looks]))) if len(looks) > 1 else _SURE_S
+    sure_boxes = _SURE_S / max(step_s, 1e-3)
+    evidence = [min(1.0, len(piece.frames) / sure_boxes) for piece in pieces]
+    starts_s = times_s[[piece.frames[0] for piece in pieces]]
+    # Row i goes on as column j, or as nothing (column count + i). Only what is possible is listed;
+    # all costs are raised by the same amount, because a listed cost must not be 0.
+    raised = 1.0 + config.same_number_gain
+    rows, columns, costs = [], [], []
     for i, first in enumerate(pieces):
-        cost[i, count + i] = config.max_cost  # going on as nothing
-        for j, second in enumerate(pieces):
-            if first.frames[-1] < second.frames[0]:
-                gain = config.max_cost - join_cost(first, second, meta, config)
-                if gain > 0:  # long pieces speak louder than flickers
-                    cost[i, j] = config.max_cost - gain * _evidence(first) * _evidence(second)
-    rows, columns = linear_sum_assignment(cost)
-    next_of = {int(i): int(j) for i, j in zip(rows, columns, strict=True) if j < count}
-    next_of = {i: j for i, j in next_of.items() if cost[i, j] < config.max_cost}
-    joined = []
-    for start in sorted(set(range(count)) - set(next_of.values())):
-        whole, place = Fragment(), start
-        whole.extend(pieces[place])
-        while place in next_of:
-            place = next_of[place]
-            whole.extend(pieces[place])
-        joined.append(whole)
-    return joined
+        rows.append(i)
+        columns.append(count + i)
+        costs.append(config.max_cost + raised)
+        end_s = times_s[first.frames[-1]]
+        soonest, latest = np.searchsorted(starts_s, [end_s, end_s + config.max_gap_s], side="right")
+        for j in range(int(soonest), int(latest)):
+            gain = config.max_cost - join_cost(first, pieces[j], meta, config)
+            if gain > 0:  # long pieces speak louder than flickers
+                rows.append(i)
+                columns.append(j)
+                costs.append(config.max_cost - gain * evidence[i] * evidence[j] + raised)
+    possible = csr_array((costs, (rows, columns)), shape=(count, 2 * count))
+    chosen = zip(*min_weight_full_bipartite_matching(possible), strict=True)
+    return _chain(pieces, {int(i): int(j) for i, j in chosen if j < count})
 
 
 def join_cost(first: Fragment, second: Fragment, meta: VideoMeta, config: JoinConfig) -> float:
@@ -137,13 +159,10 @@ def join_cost(first: Fragment, second: Fragment, meta: VideoMeta, config: JoinCo
         meta: The video.
         config: Costs.
     """
-    times = meta.times_s
-    gap_s = float(times[second.frames[0]] - times[first.frames[-1]])
+    gap_s = float(meta.times_s[second.frames[0]] - meta.times_s[first.frames[-1]])
     if gap_s > config.max_gap_s:
         return _NEVER
-    likeness = similarity(
-        np.mean(first.colours[-_EDGE_BOXES:], axis=0), np.mean(second.colours[:_EDGE_BOXES], axis=0)
-    )
+    likeness = _likeness(first.colours[-_EDGE_BOXES:], second.colours[:_EDGE_BOXES])
     shares = first.label_shares, second.label_shares
     common = sum(min(share, shares[1].get(label, 0.0)) for label, share in shares[0].items())
     before, after = first.boxes[-1], second.boxes[0]
@@ -160,20 +179,102 @@ def join_cost(first: Fragment, second: Fragment, meta: VideoMeta, config: JoinCo
     )
 
 
-def _cut(fragment: Fragment, meta: VideoMeta) -> list[Fragment]:
-    """Pieces without holes; a hole is longer than a tenth of a second and than two steps."""
-    times = meta.times_s[np.array(fragment.frames, int)]
-    if len(times) < 2:
-        return [fragment] if len(times) else []
-    steps = np.diff(times)
-    cuts = np.flatnonzero(steps > max(_HOLE_S, 2.5 * float(np.min(steps)))) + 1
-    edges = [0, *(int(cut) for cut in cuts), len(times)]
-    return [fragment.part(a, b) for a, b in itertools.pairwise(edges)]
+def _chain(pieces: Sequence[Fragment], next_of: dict[int, int]) -> list[Fragment]:
+    """Whole objects from pieces and the piece that each goes on as."""
+    joined = []
+    for start in sorted(set(range(len(pieces))) - set(next_of.values())):
+        whole, place = Fragment(number=pieces[start].number), start
+        whole.extend(pieces[place])
+        while place in next_of:
+            place = next_of[place]
+            whole.extend(pieces[place])
+        joined.append(whole)
+    return joined
 
 
-def _evidence(piece: Fragment) -> float:
-    """How much a piece counts, in (0, 1]: all from half a second at 30 frames a second on."""
-    return min(1.0, len(piece.frames) / 15)
+def _cut(
+    fragments: Sequence[Fragment], times_s: FloatArray, looks: IntArray, max_gap_s: float
+) -> list[Fragment]:
+    """Pieces without holes, and without changes of colour where an object may have been swapped."""
+    seen = [np.searchsorted(looks, fragment.frames) for fragment in fragments]
+    gaps_s = [np.diff(times_s[fragment.frames]) for fragment in fragments]
+    holes = [
+        np.flatnonzero((np.diff(look) > _HOLE_LOOKS) & (gap > _HOLE_S)) + 1
+        for look, gap in zip(seen, gaps_s, strict=True)
+    ]
+    changes = [_colour_changes(np.array(fragment.colours)) for fragment in fragments]
+    borders = [
+        _Border(look, number, fragment, int(place))
+        for number, (fragment, look) in enumerate(zip(fragments, seen, strict=True))
+        for place in {0, len(look), *holes[number], *changes[number]}
+    ]
+    pieces = []
+    for number, fragment in enumerate(fragments):
+        cuts = {int(place) for place in holes[number]}
+        for place in changes[number]:
+            change = _Border(seen[number], number, fragment, place)
+            if gaps_s[number][place - 1] <= max_gap_s and any(map(change.fits, borders)):
+                cuts.add(place)
+        edges = [0, *sorted(cuts), len(fragment.frames)]
+        pieces += [fragment.part(a, b) for a, b in itertools.pairwise(edges)]
+    return pieces
+
+
+@dataclass(frozen=True, slots=True)
+class _Border:
+    """A place in a fragment before which it begins, ends, has a hole or changes its colours.
+
+    Attributes:
+        looks: Places of the fragment's frames among the looked-at ones, (N,).
+        number: Which fragment.
+        fragment: The fragment.
+        place: From 0 to N.
+    """
+
+    looks: IntArray
+    number: int
+    fragment: Fragment
+    place: int
+
+    def fits(self, other: _Border) -> bool:
+        """Whether what was before this border may be what is after the other, or the reverse."""
+        around = other.looks[max(other.place - 1, 0) : other.place + 1]
+        near = (abs(around - self.looks[self.place]) <= _EDGE_BOXES).any()
+        if other.number == self.number or not near:
+            return False
+        pairs = ((self._before, other._after), (other._before, self._after))
+        return any(len(a) and len(b) and _likeness(a, b) > _ALIKE for a, b in pairs)
+
+    @property
+    def _before(self) -> list[FloatArray]:
+        return self.fragment.colours[max(self.place - _EDGE_BOXES, 0) : self.place]
+
+    @property
+    def _after(self) -> list[FloatArray]:
+        return self.fragment.colours[self.place : self.place + _EDGE_BOXES]
+
+
+def _likeness(before: Sequence[FloatArray], after: Sequence[FloatArray]) -> float:
+    """Likeness in [0, 1] of the mean of some colour descriptions with that of others."""
+    return similarity(np.mean(before, axis=0), np.mean(after, axis=0))
+
+
+def _colour_changes(colours: FloatArray) -> list[int]:
+    """Places before which colours (N, 3, 11) were unlike those after, the clearest of each run."""
+    count = len(colours)
+    places = np.arange(_FEWEST_BOXES, count - _FEWEST_BOXES + 1)
+    if not len(places):
+        return []
+    sums = np.concatenate([np.zeros((1, *colours.shape[1:])), colours.cumsum(axis=0)])
+    first, end = np.maximum(places - _EDGE_BOXES, 0), np.minimum(places + _EDGE_BOXES, count)
+    before = (sums[places] - sums[first]) / (places - first)[:, None, None]  # (P, 3, 11)
+    after = (sums[end] - sums[places]) / (end - places)[:, None, None]
+    likeness = np.minimum(before, after).sum(axis=2).mean(axis=1)  # (P,) as in similarity
+    found: list[int] = []
+    for place in places[np.argsort(likeness, kind="stable")][: int((likeness < _CHANGED).sum())]:
+        if all(abs(int(place) - other) > _EDGE_BOXES for other in found):
+            found.append(int(place))
+    return found
 
 
 def _size(box: FloatArray) -> float:

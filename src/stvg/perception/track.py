@@ -3,16 +3,20 @@
 Association is done by the ``trackers`` library (C-BIoU by default: Yang et al., 2023,
 arXiv:2211.14317, whose widened boxes keep hold of small fast things such as balls). Around it:
 suppression of one thing detected as two classes, measurement of colours, joining of the pieces
-that the tracker lost hold of (:mod:`stvg.perception.join`), removal of flickers. Frames are
-streamed, so memory does not grow with the length of the video.
+that the tracker lost hold of (:mod:`stvg.perception.join`), removal of flickers. Trackers name an
+object only when they see it for the second time; the sight before is added here, so a track begins
+where its object does. Frames are streamed, so memory grows with the boxes found, not with the
+pictures.
 """
 
 from __future__ import annotations
 
 import inspect
+import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +26,13 @@ from pydantic import Field
 from stvg.config import Config
 from stvg.errors import UsageError
 from stvg.extras import require
-from stvg.geometry.boxes import box_area, box_iou
+from stvg.geometry.boxes import box_area, box_iou, clip_boxes
 from stvg.perception.appearance import COLOURS, PARTS, describe_box
 from stvg.perception.detect import Detections, Detector
 from stvg.perception.join import Fragment, JoinConfig, join_fragments
 from stvg.progress import Progress, no_progress
-from stvg.registry import suggest
-from stvg.types import FloatArray, Scene, SceneObject, Track, VideoMeta
+from stvg.registry import load_object, suggest
+from stvg.types import ByteArray, FloatArray, Scene, SceneObject, Track, VideoMeta
 from stvg.video import SamplingPlan, iter_frames, probe
 
 _INSIDE = 0.8  # share of the smaller box that makes it a part of the larger
@@ -41,7 +45,9 @@ class TrackingConfig(Config):
     fps: float | None = Field(
         None, gt=0, description="frames looked at a second; none means every frame"
     )
-    tracker: str = Field("cbiou", description="a tracker of the `trackers` library by its id")
+    tracker: str = Field(
+        "cbiou", description="a tracker of the `trackers` library by its id, or file.py:Class"
+    )
     start_score: float = Field(
         0.3, gt=0, lt=1, description="confidence that a detection needs to start a track"
     )
@@ -85,69 +91,116 @@ def perceive(
     config = config or TrackingConfig()
     meta = video if isinstance(video, VideoMeta) else probe(video)
     plan = SamplingPlan(fps=config.fps, long_side=detector.long_side)
-    times_s = plan.times(meta)
-    rate = len(times_s) / max(meta.duration_s, 1e-3)
-    tracker = _make_tracker(config, rate)
+    looks = np.unique(meta.frame_at(plan.times(meta)))
+    step_s = float(np.median(np.diff(meta.times_s[looks]))) if len(looks) > 1 else 1 / meta.fps
+    tracker = _make_tracker(config, float(step_s))
     fragments: dict[int, Fragment] = defaultdict(Fragment)
     vocabulary: dict[str, int] = {}
-    seen: list[int] = []
+    before: _Look | None = None
     started, detecting_s = time.perf_counter(), 0.0
-    for index, time_s, frame in iter_frames(meta, plan, threads=threads):
-        before = time.perf_counter()
+    for done, (index, time_s, frame) in enumerate(iter_frames(meta, plan, threads=threads), 1):
+        detecting = time.perf_counter()
         (found,) = detector.detect(frame[None], words)
-        detecting_s += time.perf_counter() - before
-        found = _drop_doubles(found, config.same_thing_iou)
-        scale = np.array([meta.width / frame.shape[1], meta.height / frame.shape[0]] * 2)
-        for row, number in _associate(tracker, found, vocabulary, time_s):
-            piece = fragments[number]
-            piece.number = number
-            piece.frames.append(index)
-            piece.boxes.append(found.boxes[row] * scale)
-            piece.scores.append(float(found.scores[row]))
-            piece.labels.append(found.labels[row])
-            piece.colours.append(describe_box(frame, found.boxes[row]))
-        seen.append(index)
-        progress(len(seen), len(times_s))
-    joined = join_fragments(list(fragments.values()), meta, config.join)
+        detecting_s += time.perf_counter() - detecting
+        look = _Look(index, frame, _drop_doubles(found, config.same_thing_iou))
+        taken = _associate(tracker, look, vocabulary, time_s)
+        for row, number in taken.items():
+            if number not in fragments and before is not None:
+                sight = before.first_sight(look.found.boxes[row])
+                if sight is not None:
+                    before.add(sight, fragments[number], meta)
+            look.add(row, fragments[number], meta)
+            fragments[number].number = number
+        sure = look.found.scores >= config.start_score
+        look.free = [int(row) for row in np.flatnonzero(sure) if row not in taken]
+        before = look
+        progress(done, len(looks))
+    joined = join_fragments(list(fragments.values()), meta, config.join, looks)
     other_s = time.perf_counter() - started - detecting_s
     classes = tuple(words) if detector.classes is None else detector.classes
     return Scene(
         meta,
-        _to_objects(joined, min(config.min_boxes, len(seen))),
+        _to_objects(joined, min(config.min_boxes, len(looks))),
         detector.name,
-        np.array(seen, np.int64),
+        looks,
         classes,
         {"detect": detecting_s, "decode_and_track": other_s},
     )
 
 
 def tracker_names() -> list[str]:
-    """Ids of the trackers that the installed ``trackers`` library offers."""
+    """Ids of the trackers of the installed ``trackers`` library that work here."""
     return sorted(_tracker_classes())
 
 
+@dataclass(slots=True)
+class _Look:
+    """One looked-at frame and what was found in it.
+
+    Attributes:
+        index: Number of the frame in the video.
+        frame: Its picture (H, W, 3) at the size the detector saw.
+        found: Boxes in pixels of that picture.
+        free: Rows of sure detections that belong to no track.
+    """
+
+    index: int
+    frame: ByteArray
+    found: Detections
+    free: list[int] = field(default_factory=list)
+
+    def add(self, row: int, piece: Fragment, meta: VideoMeta) -> None:
+        """Append a detection to a piece, with its box in pixels of the original frame."""
+        box = self.found.boxes[row]
+        scale = np.array([meta.width / self.frame.shape[1], meta.height / self.frame.shape[0]] * 2)
+        piece.frames.append(self.index)
+        piece.boxes.append(clip_boxes((box * scale)[None], meta.width, meta.height)[0])
+        piece.scores.append(float(self.found.scores[row]))
+        piece.labels.append(self.found.labels[row])
+        piece.colours.append(describe_box(self.frame, box))
+
+    def first_sight(self, box: FloatArray) -> int | None:
+        """Take the free detection that overlaps a box of the next look most, if any does."""
+        overlap = box_iou(self.found.boxes[self.free], box[None])[:, 0]
+        if not overlap.any():
+            return None
+        return self.free.pop(int(overlap.argmax()))
+
+
 def _tracker_classes() -> dict[str, Any]:
+    """Trackers of the library by id, but those that need masks."""
     library = require("trackers", "perception", "tracking")
     classes = (getattr(library, name) for name in dir(library) if name.endswith("Tracker"))
-    return {cls.tracker_id: cls for cls in classes if getattr(cls, "tracker_id", None)}
+    named = {cls.tracker_id: cls for cls in classes if getattr(cls, "tracker_id", None)}
+    return {
+        name: cls
+        for name, cls in named.items()
+        if "mask_manager" not in inspect.signature(cls.__init__).parameters
+    }
 
 
-def _make_tracker(config: TrackingConfig, rate: float) -> Any:
+def _make_tracker(config: TrackingConfig, step_s: float) -> Any:
     """A fresh tracker with the options of ``config`` that it knows."""
-    known = _tracker_classes()
-    if config.tracker not in known:
-        raise UsageError(
-            f"there is no tracker {config.tracker!r}; {suggest(config.tracker, sorted(known))}"
-        )
-    cls = known[config.tracker]
+    if ":" in config.tracker:
+        cls = load_object(config.tracker)
+    else:
+        known = _tracker_classes()
+        if config.tracker not in known:
+            raise UsageError(
+                f"there is no tracker {config.tracker!r} that works on boxes alone; "
+                f"{suggest(config.tracker, sorted(known))}"
+            )
+        cls = known[config.tracker]
+    # The library counts the time since an object was last seen, so one step is always in it; its
+    # unit is frames at 30 a second.
     wanted = {
-        "frame_rate": max(rate, 1.0),
-        "lost_track_buffer": round(config.lost_s * 30),  # the library counts in frames at 30 fps
+        "frame_rate": 1 / step_s,
+        "lost_track_buffer": math.ceil((config.lost_s + 1.5 * step_s) * 30),
         "track_activation_threshold": config.start_score,
         "high_conf_det_threshold": config.start_score,
         "minimum_consecutive_frames": 1,
     }
-    accepted = inspect.signature(cls.__init__).parameters
+    accepted = inspect.signature(cls).parameters
     return cls(**{name: value for name, value in wanted.items() if name in accepted})
 
 
@@ -179,29 +232,30 @@ def _containment(boxes: FloatArray) -> FloatArray:
 
 
 def _associate(
-    tracker: Any, found: Detections, vocabulary: dict[str, int], time_s: float
-) -> list[tuple[int, int]]:
-    """Pairs (row of ``found``, track number) of the detections that belong to a track."""
+    tracker: Any, look: _Look, vocabulary: dict[str, int], time_s: float
+) -> dict[int, int]:
+    """Track number by row of the detections that belong to a track."""
     import supervision
 
+    found = look.found
     for label in found.labels:
         vocabulary.setdefault(label, len(vocabulary))
-    result = tracker.update(
-        supervision.Detections(
-            xyxy=found.boxes.reshape(-1, 4).astype(np.float64),
-            confidence=found.scores.astype(np.float64),
-            class_id=np.array([vocabulary[label] for label in found.labels], int),
-            data={"row": np.arange(len(found))},
-        ),
-        timestamp=time_s,
+    detections = supervision.Detections(
+        xyxy=found.boxes.reshape(-1, 4).astype(np.float64),
+        confidence=found.scores.astype(np.float64),
+        class_id=np.array([vocabulary[label] for label in found.labels], int),
+        data={"row": np.arange(len(found))},
     )
+    # Only a tracker that makes up for the motion of the camera wants to see the picture, in BGR.
+    seen = {"frame": look.frame[..., ::-1]} if getattr(tracker, "enable_cmc", False) else {}
+    result = tracker.update(detections, timestamp=time_s, **seen)
     if not len(result):
-        return []
-    return [
-        (int(row), int(number))
+        return {}
+    return {
+        int(row): int(number)
         for row, number in zip(result.data["row"], result.tracker_id, strict=True)
         if number >= 0
-    ]
+    }
 
 
 def _to_objects(fragments: list[Fragment], min_boxes: int) -> tuple[SceneObject, ...]:
@@ -214,7 +268,7 @@ def _to_objects(fragments: list[Fragment], min_boxes: int) -> tuple[SceneObject,
             number, next(iter(shares)), np.array(piece.frames), np.stack(piece.boxes),
             np.clip(piece.scores, 0, 1),
         )  # fmt: skip
-        weights = np.array(piece.scores)[:, None, None]  # (N, 1, 1)
+        weights = np.maximum(piece.scores, 1e-6)[:, None, None]  # (N, 1, 1)
         colours = (np.stack(piece.colours) * weights).sum(axis=0) / weights.sum()
         objects.append(SceneObject(track, shares, colours.reshape(len(PARTS), len(COLOURS))))
     return tuple(objects)

@@ -228,8 +228,8 @@ def token_spans(token_ids: Sequence[int], separator: int) -> list[slice]:
         [slice(1, 3, None), slice(4, 5, None)]
     """
     ends = [place for place, token in enumerate(token_ids) if token == separator]
-    starts = [1, *(end + 1 for end in ends[:-1])]
-    return [slice(start, end) for start, end in zip(starts, ends, strict=True)]
+    starts = [1, *(end + 1 for end in ends)]
+    return [slice(start, end) for start, end in zip(starts, ends, strict=False)]
 
 
 def phrase_scores(logits: FloatArray, spans: Sequence[slice]) -> tuple[FloatArray, IntArray]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import platformdirs
@@ -56,7 +56,7 @@ def find_weights(weights: Weights) -> Path | None:
     for folder in (os.environ.get("STVG_WEIGHTS"), weights_folder()):
         path = Path(folder) / weights.file if folder else None
         if path is not None and path.is_file():
-            _check(path, weights, "delete the file to have it fetched again")
+            _check(path, weights, str(path), "delete the file to have it fetched again")
             return path
     return None
 
@@ -79,11 +79,12 @@ def get_weights(weights: Weights, progress: Progress = no_progress) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
             _fetch(weights, temporary, progress)
-            _check(temporary, weights, "try again later")
-    except (OSError, urllib.error.URLError) as error:
+            _check(temporary, weights, weights.url, "try again later")
+    except (OSError, HTTPException) as error:  # addresses, refusals, broken connections, disks
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise WeightsError(
             f"{weights.file} ({weights.size / 1e6:.1f} MB, {weights.licence}) is not at hand and "
-            f"could not be fetched from {weights.url}: {error}. Fetch it by any other way, put it "
+            f"could not be fetched from {weights.url}: {reason}. Fetch it by any other way, put it "
             "into a folder and name that folder in the environment variable STVG_WEIGHTS"
         ) from error
     return path
@@ -93,15 +94,17 @@ def _fetch(weights: Weights, path: Path, progress: Progress) -> None:
     """Write the published bytes to ``path``."""
     request = urllib.request.Request(weights.url, headers={"User-Agent": "stvg"})  # noqa: S310
     with urllib.request.urlopen(request, timeout=30) as source, path.open("wb") as target:  # noqa: S310
-        done = 0
+        done, promised = 0, int(source.headers.get("Content-Length") or 0)
         while chunk := source.read(_CHUNK):
             target.write(chunk)
             done += len(chunk)
             progress(done, weights.size)
+    if done < promised:
+        raise ConnectionError(f"the connection broke after {done} of {promised} bytes")
 
 
-def _check(path: Path, weights: Weights, advice: str) -> None:
-    """Compare the checksum of a file."""
+def _check(path: Path, weights: Weights, place: str, advice: str) -> None:
+    """Compare the checksum of a file that came from ``place``."""
     digest = hashlib.sha256()
     with path.open("rb") as source:
         while chunk := source.read(1 << 20):
@@ -109,5 +112,5 @@ def _check(path: Path, weights: Weights, advice: str) -> None:
     if digest.hexdigest() != weights.sha256:
         raise WeightsError(
             f"expected {weights.file} with SHA-256 {weights.sha256}, found "
-            f"{digest.hexdigest()} in {path}; {advice}, or name your own file by its path"
+            f"{digest.hexdigest()} at {place}; {advice}, or name your own file by its path"
         )

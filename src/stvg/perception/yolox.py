@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ PUBLISHED: dict[str, Weights] = {
 _STRIDES = (8, 16, 32)
 _FILL = 114
 _NMS_IOU = 0.5
+_FAR_OFF = 4.0  # cells; centres lie within one or two cells of their own, on average
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,12 @@ class YoloxDetector:
             )
         except Exception as error:
             # onnxruntime raises classes of its own that share no base but Exception.
-            raise WeightsError(f"{path} is not a model that onnxruntime reads: {error}") from error
+            reason = " ".join(str(error).split())
+            raise WeightsError(f"{path} is not a model that onnxruntime reads: {reason}") from error
         side, classes = _input_and_classes(session, path)
-        return cls(path.stem, classes, side, threshold, session)
+        detector = cls(path.stem, classes, side, threshold, session)
+        detector._refuse_decoded(path)
+        return detector
 
     def detect(self, frames: ByteArray, words: Sequence[str] = ()) -> list[Detections]:
         """Find objects of the known classes; see :class:`stvg.perception.detect.Detector`."""
@@ -98,9 +103,7 @@ class YoloxDetector:
     def _detect_one(self, frame: ByteArray) -> Detections:
         height, width = frame.shape[:2]
         picture, ratio = letterbox(frame, self.long_side)
-        inputs = picture[..., ::-1].transpose(2, 0, 1)[None].astype(np.float32)  # (1, 3, S, S)
-        (raw,) = self.session.run(None, {self.session.get_inputs()[0].name: inputs})
-        boxes, scores = decode_output(raw[0], self.long_side)  # (A, 4), (A, C)
+        boxes, scores = decode_output(self._run(picture), self.long_side)  # (A, 4), (A, C)
         best = scores.argmax(axis=1)
         confidence = scores.max(axis=1)
         found = confidence > self.threshold
@@ -117,6 +120,22 @@ class YoloxDetector:
         return Detections(
             boxes[order], confidence[order], tuple(self.classes[kind] for kind in best[order])
         )
+
+    def _run(self, picture: ByteArray) -> FloatArray:
+        """Raw output (A, 5 + C) float32 for an RGB square (S, S, 3) uint8."""
+        inputs = picture[..., ::-1].transpose(2, 0, 1)[None].astype(np.float32)  # (1, 3, S, S)
+        (raw,) = self.session.run(None, {self.session.get_inputs()[0].name: inputs})
+        return np.asarray(raw[0])
+
+    def _refuse_decoded(self, path: Path) -> None:
+        """Try a plain picture: a model with the decoding inside gives centres in pixels."""
+        raw = self._run(np.full((self.long_side, self.long_side, 3), _FILL, np.uint8))
+        if not np.abs(raw[:, :2]).mean() < _FAR_OFF:
+            raise WeightsError(
+                f"expected raw centre offsets from {path}, found values of "
+                f"{np.abs(raw[:, :2]).mean():.0f} on average; export the model without the "
+                "decoding inside (in YOLOX without --decode_in_inference)"
+            )
 
 
 def letterbox(frame: ByteArray, side: int) -> tuple[ByteArray, float]:
@@ -151,36 +170,45 @@ def decode_output(raw: FloatArray, side: int) -> tuple[FloatArray, FloatArray]:
     Returns:
         Boxes ``xyxy`` in pixels of the input (A, 4) and scores (A, C), objectness times class.
     """
-    cells, strides = [], []
-    for stride in _STRIDES:
-        count = side // stride
-        rows, columns = np.mgrid[:count, :count]
-        cells.append(np.stack([columns, rows], axis=-1).reshape(-1, 2))
-        strides.append(np.full((count * count, 1), stride))
-    grid, stride_of = np.concatenate(cells), np.concatenate(strides)
+    grid, stride_of = _grid(side)
     centres = (raw[:, :2] + grid) * stride_of
     half = np.exp(raw[:, 2:4]) * stride_of / 2
     boxes = np.concatenate([centres - half, centres + half], axis=1).astype(np.float64)
     return boxes, (raw[:, 4:5] * raw[:, 5:]).astype(np.float64)
 
 
+@lru_cache(maxsize=4)
+def _grid(side: int) -> tuple[FloatArray, FloatArray]:
+    """Column and row of every cell (A, 2), and the stride of its grid in pixels (A, 1)."""
+    cells, strides = [], []
+    for stride in _STRIDES:
+        count = side // stride
+        rows, columns = np.mgrid[:count, :count]
+        cells.append(np.stack([columns, rows], axis=-1).reshape(-1, 2))
+        strides.append(np.full((count * count, 1), stride))
+    return np.concatenate(cells).astype(np.float64), np.concatenate(strides).astype(np.float64)
+
+
 def _input_and_classes(session: Any, path: Path) -> tuple[int, tuple[str, ...]]:
     """Input side and class names of a session; refuses what does not look like YOLOX."""
-    inputs, outputs = session.get_inputs()[0].shape, session.get_outputs()[0].shape
-    square = len(inputs) == 4 and inputs[1] == 3 and inputs[2] == inputs[3]
-    if not square or not isinstance(inputs[2], int) or inputs[2] % 32 or len(outputs) != 3:
+    inputs = [(value.type, *value.shape) for value in session.get_inputs()]
+    outputs = [tuple(value.shape) for value in session.get_outputs()]
+    match inputs, outputs:
+        case [("tensor(float)", 1 | str(), 3, int(side), int(other))], [(_, rows, int(columns))]:
+            fits = side == other and side > 0 and side % 32 == 0 and columns > 5
+        case _:
+            fits = False
+    if not fits:
         raise WeightsError(
-            f"expected a YOLOX model with input (1, 3, S, S) and output (1, A, 5 + C), found "
-            f"input {inputs} and output {outputs} in {path}"
+            "expected a YOLOX model with one float input (1, 3, S, S), S a multiple of 32, and one "
+            f"output (1, A, 5 + C), found inputs {inputs} and outputs {outputs} in {path}"
         )
-    side, channels = int(inputs[2]), int(outputs[2])
     anchors = sum((side // stride) ** 2 for stride in _STRIDES)
-    if outputs[1] != anchors:
+    if rows != anchors:
         raise WeightsError(
-            f"expected {anchors} rows on strides 8, 16 and 32 for input side {side}, found "
-            f"{outputs[1]} in {path}; models with the decoding inside are not supported"
+            f"expected {anchors} rows on strides 8, 16 and 32 for input side {side}, found {rows} "
+            f"in {path}; models with other strides are not supported"
         )
-    count = channels - 5
-    if count == len(COCO_CLASSES):
+    if columns - 5 == len(COCO_CLASSES):
         return side, COCO_CLASSES
-    return side, tuple(f"class {number}" for number in range(count))
+    return side, tuple(f"class {number}" for number in range(columns - 5))
