@@ -22,6 +22,11 @@ BITS = 10
 
 TIME_BASE = Fraction(1, 90_000)
 
+CLOCKWISE_90, HALF_TURN, CLOCKWISE_270 = (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)
+"""Display matrices (a, b, c, d) that ask a player to turn the picture."""
+
+MIRROR = (-1, 0, 0, 1)
+
 
 def paint_number(number: int, width: int, height: int) -> NDArray[np.uint8]:
     """A frame (height, width, 3) uint8 RGB that carries ``number``."""
@@ -50,7 +55,9 @@ def read_number(picture: NDArray[np.uint8]) -> int:
     bars = [strip[max(0, at - 1) : at + 2].mean() for at in centres]
     if not (bars[0] > 170 and bars[1] < 85) or any(85 < bar < 170 for bar in bars):
         raise ValueError(f"no bar code in this picture: {np.round(bars)}")
-    return sum(1 << bit for bit, bar in zip(reversed(range(BITS)), bars[2:], strict=True) if bar > 127)
+    return sum(
+        1 << bit for bit, bar in zip(reversed(range(BITS)), bars[2:], strict=True) if bar > 127
+    )
 
 
 def write_barcode_video(
@@ -113,16 +120,13 @@ def write_barcode_video(
 
 
 def set_display_matrix(path: Path, matrix: Sequence[int]) -> None:
-    """Write ``(a, b, c, d)`` into the track header of an MP4: shown x = a x + c y, y = b x + d y."""
+    """Write ``(a, b, c, d)`` into the track header of an MP4.
+
+    A player then shows what is stored at (x, y) at ``(a x + c y, b x + d y)``.
+    """
     a, b, c, d = (value << 16 for value in matrix)
     data = bytearray(path.read_bytes())
     box = data.index(b"tkhd")
     start = box + 4 + (40 if data[box + 4] == 0 else 52)
     data[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(bytes(data))
-
-
-CLOCKWISE_90 = (0, 1, -1, 0)
-HALF_TURN = (-1, 0, 0, -1)
-CLOCKWISE_270 = (0, -1, 1, 0)
-MIRROR = (-1, 0, 0, 1)

@@ -16,7 +16,7 @@ ROWS = [
     {"errors", "types", "progress"},
     {"geometry", "registry", "config", "extras"},
     {"video", "formats"},
-    {"perception", "data"},
+    {"perception", "data", "backbones"},
     {"methods"},
     {"grounding", "diagnosis", "evaluate"},
     {"cli"},

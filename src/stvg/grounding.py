@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from stvg.methods.base import Method, Plan, ScenePlan
-from stvg.perception.detect import load_detector
+from stvg.perception.choose import load_detector
 from stvg.perception.track import perceive
 from stvg.progress import Stages, no_stages
 from stvg.registry import find_method

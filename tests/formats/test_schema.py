@@ -58,7 +58,8 @@ def kind_of(field):
 def list_of(field):
     """The type of a list in words."""
     count = f"{field['minItems']} " if "minItems" in field else ""
-    return f"list of {count}{kind_of(field['items']).replace('number', 'numbers')}"
+    items = re.sub(r"number\b", "numbers", kind_of(field["items"]))
+    return f"list of {count}{items}"
 
 
 def field_table(part):

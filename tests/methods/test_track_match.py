@@ -257,9 +257,7 @@ def test_bad_options(assignment: str) -> None:
         ([1, 1, 1], 0.5, (0, 3)),
     ],
 )
-def test_best_segment(
-    signal: list[float], threshold: float, expected: tuple[int, int]
-) -> None:
+def test_best_segment(signal: list[float], threshold: float, expected: tuple[int, int]) -> None:
     assert cues.best_segment(np.array(signal, float), threshold) == expected
 
 

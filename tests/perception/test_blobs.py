@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from stvg.errors import UsageError
 from stvg.perception.blobs import BlobDetector, name_outline
-from stvg.perception.detect import load_detector
+from stvg.perception.choose import load_detector
 from stvg.types import BoolArray, ByteArray
 
 PAPER = (236, 232, 224)

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from tests.barcode import read_number, write_barcode_video
 
 from stvg.errors import UsageError
 from stvg.perception.appearance import COLOURS
@@ -19,6 +18,7 @@ from stvg.perception.track import TrackingConfig, _drop_doubles, perceive, track
 from stvg.types import ByteArray, Scene, SceneObject
 from stvg.video import probe
 from stvg.video.writer import VideoWriter
+from tests.barcode import read_number, write_barcode_video
 
 TRACKERS = ("botsort", "bytetrack", "cbiou", "ocsort", "sort")
 Seen = tuple[list[float], float, str]  # box, confidence, class

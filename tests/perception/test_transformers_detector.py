@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.perception import tiny_models
-from tests.perception.tiny_models import torch, transformers
 
 from stvg.errors import UsageError, WeightsError
-from stvg.perception.detect import load_detector
+from stvg.perception.choose import load_detector
 from stvg.perception.transformers_detector import (
     TransformersDetector,
     caption_of,
@@ -25,6 +23,8 @@ from stvg.perception.transformers_detector import (
     token_spans,
 )
 from stvg.types import ByteArray
+from tests.perception import tiny_models
+from tests.perception.tiny_models import torch, transformers
 
 WIDTH, HEIGHT = 80, 40
 SAVERS: dict[str, Callable[[Path], Path]] = {

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stvg.errors import UsageError, WeightsError
 from stvg.geometry.boxes import box_iou
+from stvg.perception.choose import load_detector
 from stvg.perception.coco import COCO_CLASSES
-from stvg.perception.detect import load_detector
 from stvg.perception.yolox import YoloxDetector, decode_output, letterbox
 from stvg.types import ByteArray, FloatArray
 from stvg.video import SamplingPlan, probe, read_clip

@@ -1,6 +1,7 @@
 """``stvg``: finds the commands, runs one, turns errors into one paragraph and an exit code.
 
-A command is a module of this package with a function of the same name; nothing else lists it.
+A command is a module of this package with a function of the same name, or a ``typer.Typer`` of that
+name for a group of commands; nothing else lists it.
 Modules of commands import what they work with inside the function, so that ``stvg --help`` is
 quick. Exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted.
 """
@@ -59,8 +60,11 @@ def _options(
 def _add_commands() -> None:
     for entry in pkgutil.iter_modules(stvg.cli.__path__):
         if entry.name not in _HELPERS:
-            module = import_module(f"stvg.cli.{entry.name}")
-            app.command(entry.name)(getattr(module, entry.name))
+            command = getattr(import_module(f"stvg.cli.{entry.name}"), entry.name)
+            if isinstance(command, typer.Typer):
+                app.add_typer(command, name=entry.name)
+            else:
+                app.command(entry.name)(command)
 
 
 _add_commands()
@@ -91,6 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if isinstance(error, _WrongUsage):
             context = getattr(error, "ctx", None)
+            if context is not None and not words:
+                typer.echo(context.get_help())
+                return 2
             place = context.command_path if context else "stvg"
             return _fail(f"{error.format_message()} See: {place} --help", 2)  # type: ignore[attr-defined]
         if debug:

@@ -48,7 +48,7 @@ def tracks(
     Example: `stvg tracks dog.mp4 --out tracks.json --overlay tracks.mp4`
     """
     from stvg.formats.tracks import write_tracks
-    from stvg.perception.detect import load_detector, only_classes
+    from stvg.perception.choose import load_detector, only_classes
     from stvg.perception.track import TrackingConfig, perceive
 
     words = tuple(word.strip() for word in classes.split(",") if word.strip())

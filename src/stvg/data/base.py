@@ -14,15 +14,18 @@ found by its file name, nothing else lists it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from stvg.errors import FormatError, UsageError
 from stvg.geometry.boxes import clip_boxes
 from stvg.types import RLE, FloatArray, Interval, Query, Sample, Tube
+
+from .recognise import Head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,7 +59,8 @@ class TubeRecord(Record):
         segment: Frames ``[begin, end)`` that are the input; the whole video where nothing is said.
         span: True frames ``[start, end)``.
         boxes: ``xyxy`` pixels, (N, 4); box i belongs to frame ``first_box_frame + i``. As
-            annotated: corners may be reversed or outside the image. A missing box is NaN.
+            annotated: corners may be reversed or outside the image. A missing box is NaN. N = 0
+            where no boxes are public or at hand; ``extra["no_boxes"]`` then says why.
         first_box_frame: Frame of the first box, normally the start of the span.
     """
 
@@ -69,11 +73,24 @@ class TubeRecord(Record):
     boxes: FloatArray
     first_box_frame: int
 
-    def sample(self) -> Sample:
+    @property
+    def has_boxes(self) -> bool:
+        """Whether there is any box, so that the record can be scored."""
+        return bool(np.isfinite(self.boxes).all(axis=1).any())
+
+    def sample(self, fps: float | None = None) -> Sample:
         """The clean form: boxes clipped to the image, empty and missing ones left out.
 
         The target is None when no box is left. Times are frame numbers over ``fps``.
+
+        Args:
+            fps: Frames per second of the video, where the annotation does not give them
+                (ST-Align); default the record's own.
+
+        Raises:
+            UsageError: If there are boxes but no frame rate.
         """
+        fps = self.fps if fps is None else fps
         start, end = max(self.span[0], 0), min(self.span[1], self.frame_count)
         frames = self.first_box_frame + np.arange(len(self.boxes))
         boxes = clip_boxes(self.boxes, self.width, self.height)
@@ -86,10 +103,13 @@ class TubeRecord(Record):
         )
         if not usable.any():
             return Sample(self.query, self.media)
-        interval = Interval(start / self.fps, end / self.fps)
-        return Sample(
-            self.query, self.media, Tube(interval, frames[usable] / self.fps, boxes[usable])
-        )
+        if not fps > 0:
+            raise UsageError(
+                f"{self.place} gives no frame rate, so its frames have no times; give that of the "
+                "video as sample(fps=...)"
+            )
+        tube = Tube(Interval(start / fps, end / fps), frames[usable] / fps, boxes[usable])
+        return Sample(self.query, self.media, tube)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -146,6 +166,10 @@ class Benchmark(ABC):
         protocols: Names of the protocols that make sense for it, the usual one first.
         source: Where its makers publish it.
         licence: What is known of the licence of its annotations.
+        files: Names under which its makers publish the annotation files.
+        companions: Further files that it reads, name -> what it is.
+        media: What a query is asked about: a video file, a folder of frames, or an image.
+        quirks: Peculiarities that can be counted in a file, name -> one sentence.
     """
 
     name: ClassVar[str]
@@ -154,6 +178,10 @@ class Benchmark(ABC):
     protocols: ClassVar[tuple[str, ...]]
     source: ClassVar[str]
     licence: ClassVar[str]
+    files: ClassVar[tuple[str, ...]] = ()
+    companions: ClassVar[Mapping[str, str]] = {}
+    media: ClassVar[Literal["video", "frames", "image"]] = "video"
+    quirks: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def read(self, path: Path, **companions: Path) -> Iterator[Record]:
@@ -167,3 +195,23 @@ class Benchmark(ABC):
             FormatError: If the file is not what it should be; names file, record and field, and
                 says which benchmark it looks like where that can be told.
         """
+
+    def attempt(self, path: Path, **companions: Path) -> Iterator[Record | FormatError]:
+        """Like :meth:`read`, but a record that is not in order is given as its error.
+
+        A benchmark that can go on with the next record does so; this one stops.
+        """
+        try:
+            yield from self.read(path, **companions)
+        except FormatError as error:
+            yield error
+
+    def quirks_of(self, record: Any) -> Iterable[str]:
+        """Which of :attr:`quirks` a record shows."""
+        del record
+        return ()
+
+    def recognises(self, head: Head) -> bool:
+        """Whether a file that starts like this is one of this benchmark's."""
+        del head
+        return False

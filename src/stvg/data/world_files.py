@@ -139,6 +139,7 @@ def _annotation(sentence: Sentence, drawn: DrawnClip, side: int) -> dict[str, An
         "ed_time": sentence.end / FPS,
         "img_num": len(drawn.frames),
         "img_size": [side, side],
+        "fps": FPS,  # ours: the clips do not last the 20 s that the schema takes for granted
         "English": sentence.text,
     }
 

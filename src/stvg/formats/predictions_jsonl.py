@@ -70,6 +70,26 @@ class PredictionLine(Checked):
     masks: Annotated[dict[FrameKey, MaskPart], Field(json_schema_extra=ONLY_FRAME_KEYS)] = Field(
         default_factory=dict, description="Mask by frame number. Optional."
     )
+    span_s: Annotated[list[float], Field(min_length=2, max_length=2)] | None = Field(
+        default=None,
+        description="[start, end] of the answer in seconds, for benchmarks of time. Optional.",
+    )
+    windows: list[Annotated[list[float], Field(min_length=3, max_length=3)]] | None = Field(
+        default=None,
+        description="[start, end, score] in seconds, the best first: several answers to one query "
+        "(QVHighlights). Optional.",
+    )
+    saliency: list[float] | None = Field(
+        default=None,
+        description="A score for every 2 seconds of the video (QVHighlights). Optional.",
+    )
+
+
+class AnswerLine(PredictionLine):
+    """A line as ``stvg evaluate`` reads it: what a benchmark does not ask for may be absent."""
+
+    span_frames: Annotated[list[FrameNumber], Field(min_length=2, max_length=2)] | None = None
+    boxes: dict[FrameKey, Annotated[list[float], FOUR_NUMBERS]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +104,9 @@ class PredictionRecord:
         answer: The text that a language model wrote, or None.
         error: Why the query could not be answered, or None.
         masks: COCO RLE by frame number, or None when there are no masks.
+        span_s: Start and end in seconds, for benchmarks of time alone, or None.
+        windows: Start, end and score of several answers, the best first, (K, 3), or None.
+        saliency: Score of every 2 seconds of the video, (C,), or None.
 
     Raises:
         UsageError: If shapes disagree, frames do not increase, a box has its corners reversed,
@@ -101,6 +124,9 @@ class PredictionRecord:
     answer: str | None = None
     error: str | None = None
     masks: Mapping[int, RLE] | None = None
+    span_s: tuple[float, float] | None = None
+    windows: FloatArray | None = None
+    saliency: FloatArray | None = None
 
     def __post_init__(self) -> None:
         frames = np.asarray(self.frames, np.int64)
@@ -197,6 +223,35 @@ def read_predictions_jsonl(path: str | Path) -> Iterator[PredictionRecord]:
             )
         line_of[record.id] = number
         yield record
+
+
+def iter_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that are not empty, with their numbers from 1.
+
+    Raises:
+        UsageError: If there is no such file.
+    """
+    return _lines(path)
+
+
+def parse_answer_line(line: bytes, place: str) -> AnswerLine:
+    """One line, each field checked by itself.
+
+    What is checked between fields (corners in order, ends in order, ids that differ) is left to
+    the caller: evaluation counts some of it and goes on.
+
+    Args:
+        line: The bytes of the line.
+        place: File and line, the start of the message of an error.
+
+    Raises:
+        FormatError: If the line is not JSON or has a field of a wrong kind; a half-written last
+            line is named as such.
+    """
+    try:
+        return AnswerLine.model_validate_json(line.rstrip(b"\r\n"))
+    except ValidationError as error:
+        raise FormatError(f"{place}, {_line_problem(error, line)}") from error
 
 
 class PredictionsWriter:
@@ -336,7 +391,18 @@ def _record_of_line(line: bytes, place: str) -> PredictionRecord:
     masks = None
     if "masks" in part.model_fields_set:
         masks = {int(frame): mask.rle() for frame, mask in part.masks.items()}
-    return PredictionRecord(part.id, span, frames, boxes, part.answer, part.error, masks)
+    return PredictionRecord(
+        part.id,
+        span,
+        frames,
+        boxes,
+        part.answer,
+        part.error,
+        masks,
+        span_s=None if part.span_s is None else (part.span_s[0], part.span_s[1]),
+        windows=None if part.windows is None else np.reshape(part.windows, (-1, 3)),
+        saliency=None if part.saliency is None else np.array(part.saliency, np.float64),
+    )
 
 
 def _line_problem(error: ValidationError, line: bytes) -> str:
@@ -367,6 +433,12 @@ def _line_of_record(record: PredictionRecord) -> bytes:
     optional: dict[str, Any] = {}
     if record.masks is not None:
         optional["masks"] = {str(frame): MaskPart.of(rle) for frame, rle in record.masks.items()}
+    if record.span_s is not None:
+        optional["span_s"] = [float(end) for end in record.span_s]
+    if record.windows is not None:
+        optional["windows"] = np.asarray(record.windows, np.float64).tolist()
+    if record.saliency is not None:
+        optional["saliency"] = np.asarray(record.saliency, np.float64).tolist()
     part = build(
         PredictionLine,
         f"the answer to {record.id!r}",

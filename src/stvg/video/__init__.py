@@ -23,10 +23,10 @@ _PUBLIC = {
 __all__ = ["FrameCache", "SamplingPlan", "iter_frames", "probe", "read_clip"]
 
 if TYPE_CHECKING:
-    from stvg.video.cache import FrameCache
-    from stvg.video.index import probe
-    from stvg.video.reader import iter_frames, read_clip
-    from stvg.video.sampling import SamplingPlan
+    from .cache import FrameCache
+    from .index import probe
+    from .reader import iter_frames, read_clip
+    from .sampling import SamplingPlan
 
 
 def __getattr__(name: str) -> Any:

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from stvg.video.h26x import H264Reader, HevcReader
-from stvg.video.packets import HARD_ENTRY, NO_ENTRY, PacketReader, Picture, UncountableError
+from .h26x import H264Reader, HevcReader
+from .packets import HARD_ENTRY, NO_ENTRY, PacketReader, Picture, UncountableError
 
 
 def packet_reader(codec: str, extradata: bytes, intra_only: bool) -> PacketReader:

@@ -30,7 +30,8 @@ from platformdirs import user_cache_path
 
 from stvg.errors import UsageError
 from stvg.types import ByteArray, IntArray, VideoMeta
-from stvg.video.container import FileIdentity
+
+from .container import FileIdentity
 
 DEFAULT_MAX_BYTES = 20 * 2**30
 """20 GiB: about 1800 clips of 32 frames at 448x252. Ours."""
@@ -160,7 +161,7 @@ class FrameCache:
         path = self._path(key)
         try:
             with path.open("rb") as file:
-                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                content = _map(file.fileno())
         except FileNotFoundError:
             return None
         except (OSError, ValueError):  # unreadable, or of no length
@@ -263,6 +264,14 @@ def _header(key: dict[str, Any], facts: dict[str, Any], array: NDArray[Any]) -> 
     text = json.dumps(about).encode()
     head = _MAGIC + struct.pack("<II", len(text), zlib.crc32(text)) + text
     return head + b"\0" * (-len(head) % _PAGE)
+
+
+def _map(descriptor: int) -> mmap.mmap:
+    """A whole file, read-only, its pages mapped at once where the system can do that (Linux)."""
+    if not hasattr(mmap, "MAP_POPULATE"):
+        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+    flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
+    return mmap.mmap(descriptor, 0, flags=flags, prot=mmap.PROT_READ)
 
 
 def _unpack(content: mmap.mmap, key: dict[str, Any]) -> tuple[dict[str, Any], NDArray[Any]] | None:

@@ -42,9 +42,14 @@ def file_identity(path: str | Path) -> FileIdentity:
     try:
         resolved = given.resolve(strict=True)
         status = resolved.stat()
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: zero byte
         raise VideoError(
             f"expected a video file, but there is no {given}; check the path"
+        ) from error
+    except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links
+        raise VideoError(
+            f"expected a video file, but {given} cannot be reached ({reason(error)}); check the "
+            "path and its permissions"
         ) from error
     if not resolved.is_file():
         raise VideoError(f"expected a video file, but {given} is a folder or a device; name a file")
@@ -67,7 +72,11 @@ def open_video(
     try:
         # "file:" keeps a name with a colon from being taken for a protocol; the white list keeps
         # a file from a stranger from opening connections.
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        container = av.open(
+            f"file:{path}",
+            container_options={"protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
     except (av.FFmpegError, OSError) as error:
         found = "is empty" if not Path(path).stat().st_size else f"is not one ({reason(error)})"
         raise VideoError(
@@ -86,6 +95,26 @@ def open_video(
             f"expected pictures that can be decoded, but {path} fails with: {reason(error)}; the "
             "file is damaged or of an unknown kind: convert it to mp4"
         ) from error
+
+
+def packets_of(
+    container: av.container.InputContainer, stream: av.video.VideoStream
+) -> Iterator[av.Packet[av.video.VideoStream]]:
+    """The packets of a stream from where the container stands, without the marks at the end.
+
+    Raises:
+        av.FFmpegError: Where the file breaks off.
+    """
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except IndexError as error:  # PyAV's answer to a stream that turns up in the middle
+            raise av.error.InvalidDataError(0, "a new stream within the file") from error
+        if packet.size:
+            yield packet
 
 
 def reason(error: Exception) -> str:
@@ -118,14 +147,13 @@ class Pictures:
         yield from self._stream.codec_context.decode(None)
 
     def _whole_packets(self) -> Iterator[av.Packet[av.video.VideoStream]]:
-        """The packets, without the marks at the end and without the rest of a cut-off one."""
+        """The packets, without what is left of a cut-off one at the end."""
         held = None
         try:
-            for packet in self._container.demux(self._stream):
-                if packet.size:
-                    if held is not None:
-                        yield held
-                    held = packet
+            for packet in packets_of(self._container, self._stream):
+                if held is not None:
+                    yield held
+                held = packet
         except av.FFmpegError:
             self.broken = True
         if held is not None:
@@ -145,7 +173,7 @@ def _video_stream(container: av.container.InputContainer, path: str) -> av.video
     cover = av.stream.Disposition.attached_pic
     streams = [one for one in container.streams.video if not one.disposition & cover]
     if not streams:
-        others = ", ".join(sorted({one.type for one in container.streams})) or "nothing"
+        others = ", ".join(sorted({one.type for one in container.streams})) or "empty tracks"
         raise VideoError(
             f"expected a video, but {path} holds only {others}; name a file with moving pictures"
         )

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stvg.video.packets import HARD_ENTRY, NO_ENTRY, SOFT_ENTRY, Picture, UncountableError
+from .packets import HARD_ENTRY, NO_ENTRY, SOFT_ENTRY, Picture, UncountableError
 
 
 class H264Reader:

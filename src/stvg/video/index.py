@@ -11,6 +11,7 @@ delivered by :mod:`stvg.video.reader`.
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,19 +19,24 @@ from typing import Any
 
 import av
 import av.container
-import av.sidedata.sidedata
 import av.video
 import av.video.codeccontext
 import numpy as np
 from numpy.typing import NDArray
 
 from stvg.errors import VideoError
-from stvg.types import BoolArray, ByteArray, IntArray, VideoMeta
-from stvg.video.bitstream import packet_reader
-from stvg.video.container import FileIdentity, Pictures, file_identity, open_video
-from stvg.video.packets import HARD_ENTRY, NO_ENTRY, PacketReader, Picture, UncountableError
+from stvg.types import BoolArray, IntArray, VideoMeta
+
+from .bitstream import packet_reader
+from .container import FileIdentity, Pictures, file_identity, open_video, packets_of
+from .orientation import Orientation, orientation_of
+from .packets import HARD_ENTRY, NO_ENTRY, PacketReader, Picture, UncountableError
 
 _INDEXES_KEPT = 64
+_RATE_TOLERANCE = 0.02
+"""Where the container's average frame rate is further from frames / duration than this share, it
+was guessed from the first frames (variable frame rate), and frames / duration is taken. Ours."""
+
 _MISSING_TAIL_S = 0.5
 """A stream that ends this much before its declared end counts as cut off. Ours: longer than the
 rounding of any container, shorter than what a viewer would miss."""
@@ -55,25 +61,6 @@ def probe(path: str | Path) -> VideoMeta:
         stvg.errors.VideoError: expected a video file, but there is no absent.mp4; check the path
     """
     return replace(video_index(file_identity(path)).meta, path=str(path))
-
-
-@dataclass(frozen=True, slots=True)
-class Orientation:
-    """How stored pictures are turned for showing: first transposed, then flipped."""
-
-    transposed: bool = False
-    flips_rows: bool = False
-    flips_columns: bool = False
-
-    def apply(self, picture: ByteArray) -> ByteArray:
-        """A view of ``picture`` (H, W, 3) as it is to be shown, (H, W, 3) or (W, H, 3)."""
-        if self.transposed:
-            picture = picture.swapaxes(0, 1)  # (W, H, 3)
-        return picture[:: -1 if self.flips_rows else 1, :: -1 if self.flips_columns else 1]
-
-    def stored_size(self, width: int, height: int) -> tuple[int, int]:
-        """The size before turning that is ``width`` x ``height`` after it (or the reverse)."""
-        return (height, width) if self.transposed else (width, height)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,38 +156,41 @@ def _index_by_packets(
     packets, first = _collect(container, stream, reader)
     if not packets.pts:
         raise VideoError(_no_pictures(path, stream))
-    table, shown_rows = _packet_table(packets, reader)
-    counts_frames = "mp4" in stream.container.format.name  # AVI counts empty packets, too
-    cut_off = packets.broken or (counts_frames and len(packets.pts) < stream.frames)
+    table = _packet_table(packets, reader)
+    shown = table.position_of_frame
+    cut_off = packets.broken or _misses_its_end(stream, table, len(packets.pts))
     last_dts = packets.dts[-1]
     if cut_off and last_dts is not None:
         # A missing packet is decoded, hence also shown, after the last one that was read.
-        shown_rows = shown_rows[table.pts[shown_rows] <= last_dts]
-    if not len(shown_rows):
+        shown = shown[table.pts[shown] <= last_dts]
+    if not len(shown):
         raise VideoError(_no_pictures(path, stream))
-    picture = _first_picture(context, first)
-    pts = table.pts[shown_rows]
-    end = int(pts[-1]) + packets.durations[shown_rows[-1]]
+    last_duration = packets.durations[shown[-1]]
     return _assemble(
         path,
         stream,
-        picture,
-        pts,
-        end if packets.durations[shown_rows[-1]] > 0 else None,
+        _first_picture(path, context, first),
+        table.pts[shown],
+        int(table.pts[shown[-1]]) + last_duration if last_duration > 0 else None,
         cut_off=cut_off,
-        packets=PacketTable(table.pts, table.bytes, table.entry, table.droppable, shown_rows),
+        packets=replace(table, position_of_frame=shown),
     )
 
 
-def _first_picture(context: av.video.codeccontext.VideoCodecContext, packet: Any) -> av.VideoFrame:
-    """Decode the first packet alone."""
+def _first_picture(
+    path: str, context: av.video.codeccontext.VideoCodecContext, packet: Any
+) -> av.VideoFrame:
+    """Decode the first shown picture: the first packet alone, unless an edit list hides it."""
     try:
         frames: list[av.VideoFrame] = [*context.decode(packet), *context.decode(None)]
     except av.FFmpegError as error:
         raise UncountableError("the first picture is damaged") from error
-    if not frames:
-        raise UncountableError("the first packet shows no picture")
-    return frames[0]
+    if frames:
+        return frames[0]
+    with open_video(path) as (container, stream):
+        for frame in Pictures(container, stream):
+            return frame
+    raise UncountableError("no picture can be decoded")
 
 
 def _collect(
@@ -210,9 +200,7 @@ def _collect(
     found = _Packets([], [], [], [], [], [])
     first = None
     try:
-        for packet in container.demux(stream):
-            if not packet.size:  # the mark at the end
-                continue
+        for packet in packets_of(container, stream):
             if found.broken:
                 raise UncountableError("a damaged packet in the middle")
             if packet.is_corrupt:
@@ -220,20 +208,42 @@ def _collect(
                 continue
             if packet.pts is None:
                 raise UncountableError("a packet without a time stamp")
-            first = first or packet
+            first = packet if first is None else first
             found.pts.append(packet.pts)
             found.dts.append(packet.dts)
             found.durations.append(packet.duration or 0)
             found.sizes.append(packet.size)
             found.discarded.append(packet.is_discard)
-            found.pictures.append(reader.picture(bytes(packet)))
+            found.pictures.append(_picture_of(reader, bytes(packet)))
     except av.FFmpegError:
         found.broken = True
     return found, first
 
 
-def _packet_table(packets: _Packets, reader: PacketReader) -> tuple[PacketTable, IntArray]:
-    """The table of all packets, and the rows of those that are shown, by time."""
+def _picture_of(reader: PacketReader, data: bytes) -> Picture:
+    """What a packet announces; a header that ends too early is not to be trusted."""
+    try:
+        return reader.picture(data)
+    except IndexError as error:
+        raise UncountableError("a header ends too early") from error
+
+
+def _misses_its_end(stream: av.video.VideoStream, table: PacketTable, count: int) -> bool:
+    """Whether the container declares more than was found.
+
+    Only MP4 and Matroska are believed; AVI counts empty packets, others estimate.
+    """
+    kind = stream.container.format.name
+    if "mp4" in kind and stream.frames:
+        return count < stream.frames
+    declared = _declared_end(stream, int(table.pts.min()))
+    found = (int(table.pts.max()) - int(table.pts.min())) * (stream.time_base or Fraction(1, 1000))
+    tolerance = max(_MISSING_TAIL_S, 3 * float(found) / count)
+    return declared is not None and declared - found > tolerance
+
+
+def _packet_table(packets: _Packets, reader: PacketReader) -> PacketTable:
+    """The table of all packets."""
     pts = np.array(packets.pts, np.int64)
     entry = np.array([picture.entry for picture in packets.pictures], np.uint8)
     layer = np.array([picture.layer for picture in packets.pictures])
@@ -252,14 +262,13 @@ def _packet_table(packets: _Packets, reader: PacketReader) -> tuple[PacketTable,
     shown_rows = shown_rows[np.argsort(pts[shown_rows], kind="stable")]
     if (np.diff(pts[shown_rows]) <= 0).any():
         raise UncountableError("two frames at the same time")
-    table = PacketTable(
+    return PacketTable(
         pts=pts,
         bytes=np.array(packets.sizes, np.int64),
         entry=entry,
         droppable=unreferenced & (layer == layer.max()),
         position_of_frame=shown_rows,
     )
-    return table, shown_rows
 
 
 # --- by decoding ------------------------------------------------------------------------------
@@ -275,7 +284,7 @@ def _index_by_decoding(
     step = _nominal_step(stream)
     pictures = Pictures(container, stream)
     for frame in pictures:
-        first = first or frame
+        first = frame if first is None else first
         previous = pts[-1] if pts else -step
         pts.append(previous + step if frame.pts is None else frame.pts)
         durations.append(getattr(frame, "duration", 0) or 0)
@@ -334,18 +343,16 @@ def _assemble(
     if end is None:
         end = int(pts[-1]) + _last_step(pts, rate, base)
     readable = (end - int(pts[0])) * base
-    declared = _declared_end(stream, int(pts[0]), base)
-    missing_s = float((declared or readable) - readable)
-    if not stream.frames and missing_s > max(_MISSING_TAIL_S, 3 * float(readable) / len(pts)):
-        cut_off = True
-    if not rate or rate <= 0:
-        rate = len(pts) / readable
+    counted = len(pts) / readable
+    if not rate or abs(rate / counted - 1) > _RATE_TOLERANCE:
+        rate = counted
     times_s = (pts - pts[0]) * base.numerator / base.denominator
     times_s.setflags(write=False)
-    orientation = _orientation(picture, path)
+    orientation = orientation_of(picture, path)
     width, height = orientation.stored_size(picture.width, picture.height)
-    duration = max(readable, declared or readable) if cut_off else readable
-    meta = VideoMeta(path, width, height, Fraction(rate), float(duration), len(pts), times_s)
+    declared = _declared_end(stream, int(pts[0])) if cut_off else None
+    duration = max(readable, declared or readable)
+    meta = VideoMeta(path, width, height, rate, float(duration), len(pts), times_s)
     return VideoIndex(
         meta,
         orientation,
@@ -364,47 +371,22 @@ def _last_step(pts: IntArray, rate: Fraction | None, base: Fraction) -> int:
     return max(1, round(1 / ((rate or Fraction(25)) * base)))
 
 
-def _declared_end(stream: av.video.VideoStream, first_pts: int, base: Fraction) -> Fraction | None:
-    """Seconds from the first frame to the end that the container declares for this stream.
-
-    Only MP4 and Matroska are believed; other containers estimate it.
-    """
+def _declared_end(stream: av.video.VideoStream, first_pts: int) -> Fraction | None:
+    """Seconds from the first frame to the end that MP4 or Matroska declares for this stream."""
     container: Any = stream.container
+    base = stream.time_base or Fraction(1, 1000)
     if "mp4" in container.format.name and stream.duration:
         return ((stream.start_time or 0) + stream.duration - first_pts) * base
     if "matroska" not in container.format.name:
         return None
     late = max(Fraction(0), first_pts * base)
-    written = stream.metadata.get("DURATION", "").split(":")  # 00:00:20.040000000
-    if len(written) == 3:
-        hours, minutes, seconds = (Fraction(part) for part in written)
+    written = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if written:  # 00:00:20.040000000
+        hours, minutes, seconds = (Fraction(part) for part in written.groups())
         return 3600 * hours + 60 * minutes + seconds - late
     if len(container.streams) == 1 and container.duration:
         return Fraction(container.duration, 1_000_000) - late
     return None
-
-
-def _orientation(picture: av.VideoFrame, path: str) -> Orientation:
-    """The orientation that the container or the stream asks for.
-
-    The display matrix maps stored (x, y) to shown ``(a x + c y, b x + d y)``, as in ISO/IEC
-    14496-12, 6.2.2; only its signs matter, a scale in it does not change the pixels.
-    """
-    side_data: Any = picture.side_data
-    display_matrix = av.sidedata.sidedata.Type.DISPLAYMATRIX
-    if display_matrix not in side_data:
-        return Orientation()
-    data = bytes(side_data[display_matrix])
-    a, b, _, c, d = (value / 65536 for value in np.frombuffer(data[:20], np.int32).tolist())
-    straight, turned = abs(a) + abs(d), abs(b) + abs(c)
-    if min(straight, turned) > 0.02 * max(straight, turned):
-        raise VideoError(
-            f"expected a video turned by a multiple of 90 degrees, but {path} asks for "
-            f"{picture.rotation} degrees; turn it with a video editor first"
-        )
-    if turned > straight:
-        return Orientation(True, flips_rows=b < 0, flips_columns=c < 0)
-    return Orientation(False, flips_rows=d < 0, flips_columns=a < 0)
 
 
 def _no_pictures(path: str, stream: av.video.VideoStream) -> str:

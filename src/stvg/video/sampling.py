@@ -116,6 +116,16 @@ class SamplingPlan:
             return self._uniform(meta, start_s, end_s, self.max_frames)
         return times
 
+    def needed_until_s(self, meta: VideoMeta) -> float:
+        """The last moment in seconds at which the plan looks at the video.
+
+        That is the last of the times; of every frame, the very end of the stretch, because frames
+        may be missing there.
+        """
+        if self.count is None and self.fps is None and self.times_s is None:
+            return math.nextafter(self._stretch(meta)[1], 0.0)
+        return float(self.times(meta)[-1])
+
     def size(self, meta: VideoMeta) -> tuple[int, int]:
         """Width and height in pixels of the frames to deliver.
 

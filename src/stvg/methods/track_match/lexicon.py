@@ -144,8 +144,8 @@ PERSON: ClassWeights = {"person": 1.0}
 
 def _class_words() -> dict[str, ClassWeights]:
     words: dict[str, ClassWeights] = {name: {name: 1.0} for name in COCO_CLASSES}
-    words |= {word: PERSON for word in _PERSON_WORDS}
-    words |= {word: {"person": 0.8} for word in BODY_WORDS}
+    words |= dict.fromkeys(_PERSON_WORDS, PERSON)
+    words |= dict.fromkeys(BODY_WORDS, {"person": 0.8})
     words |= _SYNONYMS
     for word, members in _GROUPS.items():
         names = [name for part in members.split(",") for name in _split_names(part)]

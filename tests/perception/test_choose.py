@@ -9,7 +9,8 @@ import pytest
 
 from stvg.errors import UsageError, WeightsError
 from stvg.perception.blobs import BlobDetector
-from stvg.perception.detect import Detections, load_detector, only_classes
+from stvg.perception.choose import load_detector, only_classes
+from stvg.perception.detect import Detections
 
 BOXES = np.array([[0, 0, 4, 4], [5, 5, 9, 9], [1, 1, 2, 2]], float)
 

@@ -1,0 +1,240 @@
+"""``stvg data``: what benchmarks there are, what is in their files, what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stvg.cli.common import JsonOption, QuietOption, note, print_json, progress_bars
+from stvg.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+data = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="List benchmarks, describe and check their annotation files.\n\n"
+    "Example: `stvg data describe hcstvg_v1 --annotations test.json`",
+)
+
+BenchmarkArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="BENCHMARK",
+        help="Name (see `stvg data list`) or file.py:Class.",
+        show_default=False,
+    ),
+]
+AnnotationsOption = Annotated[
+    Path, typer.Option("--annotations", "-a", help="The annotation file.", show_default=False)
+]
+TrajectoriesOption = Annotated[
+    Path | None,
+    typer.Option(help="VidOR annotations, for VidSTG; short for --with trajectories=PATH."),
+]
+WithOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="NAME=PATH",
+        help="A further file that the benchmark reads, e.g. masks=mask_dict.json.",
+    ),
+]
+
+_SHOWN = 20
+
+
+@data.command("list")
+def list_benchmarks(as_json: JsonOption = False) -> None:
+    """List the benchmarks that can be read.
+
+    Example: `stvg data list`
+    """
+    from stvg.data import available_benchmarks, find_benchmark
+
+    found = [find_benchmark(name) for name in available_benchmarks()]
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": each.name,
+                    "title": each.title,
+                    "kind": each.kind.__name__,
+                    "files": list(each.files),
+                    "with": dict(each.companions),
+                    "protocols": list(each.protocols),
+                    "source": each.source,
+                    "licence": each.licence,
+                }
+                for each in found
+            ]
+        )
+        return
+    table = _table("name", "benchmark", "files", "with")
+    for each in found:
+        table.add_row(each.name, each.title, ", ".join(each.files), ", ".join(each.companions))
+    _print(table)
+
+
+@data.command()
+def describe(
+    benchmark: BenchmarkArgument,
+    annotations: AnnotationsOption,
+    trajectories: TrajectoriesOption = None,
+    companions: WithOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Say what is in an annotation file: counts, lengths, sizes, and its quirks.
+
+    Example: `stvg data describe vidstg --annotations test_annotations.json --trajectories vidor`
+    """
+    from stvg.data import find_benchmark
+    from stvg.data.describe import describe as describe_file
+
+    reader = find_benchmark(benchmark)
+    with progress_bars(quiet=quiet or as_json) as stages:
+        found = describe_file(
+            reader,
+            annotations,
+            _companions(companions, trajectories),
+            stages("reading records"),
+        )
+    if as_json:
+        print_json(found)
+    else:
+        _show_description(found)
+
+
+@data.command()
+def check(
+    benchmark: BenchmarkArgument,
+    annotations: AnnotationsOption,
+    trajectories: TrajectoriesOption = None,
+    companions: WithOption = None,
+    videos: Annotated[
+        Path | None, typer.Option(help="Folder with the videos, folders of frames or images.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write all findings to this JSON.")] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Find everything that is wrong with an annotation file and its videos.
+
+    Exit code: 0 nothing found, 1 something found, 2 wrong usage.
+
+    Example: `stvg data check hcstvg_v2 --annotations val_v2.json --videos clips --out report.json`
+    """
+    import json
+
+    from stvg.data import find_benchmark
+    from stvg.data.check import KINDS
+    from stvg.data.check import check as check_file
+    from stvg.formats.atomic import atomic_path, check_writable
+
+    if out is not None:
+        check_writable(out)
+    reader = find_benchmark(benchmark)
+    with progress_bars(quiet=quiet or as_json) as stages:
+        report = check_file(
+            reader, annotations, _companions(companions, trajectories), videos, stages
+        )
+    if out is not None:
+        with atomic_path(out) as temporary:
+            text = json.dumps(report.document(), indent=1, ensure_ascii=False)
+            temporary.write_text(text + "\n", encoding="utf-8")
+    if as_json:
+        print_json(report.document())
+    elif not quiet:
+        _show_report(report.document(), KINDS)
+        if out is not None:
+            note(f"report: {out}")
+    if report.findings:
+        raise typer.Exit(1)
+
+
+def _companions(given: list[str] | None, trajectories: Path | None) -> dict[str, Path]:
+    """Further files by name.
+
+    Raises:
+        UsageError: If one is not ``name=path``.
+    """
+    found: dict[str, Path] = {}
+    for each in given or []:
+        name, equals, path = each.partition("=")
+        if not (name and equals and path):
+            raise UsageError(f"--with expects NAME=PATH, e.g. masks=mask_dict.json, found {each!r}")
+        found[name] = Path(path)
+    if trajectories is not None:
+        found["trajectories"] = trajectories
+    return found
+
+
+def _show_description(found: dict[str, Any]) -> None:
+    """A description for people."""
+    media = "images" if found["media_kind"] == "image" else "videos"
+    forms = ", ".join(f"{number:,} {form}" for form, number in found["forms"].items())
+    head = f"{found['title']}: {found['records']:,} queries on {found['media']:,} {media}"
+    lines = [head + (f" ({forms})" if set(found["forms"]) != {"not told"} else "")]
+    if found["malformed"]:
+        lines.append(
+            f"{found['malformed']:,} entries are not in order; `stvg data check` lists them"
+        )
+    if found["without_truth"]:
+        lines.append(f"{found['without_truth']:,} queries without truth")
+    if found["shared_spans"]:
+        lines.append(f"{found['shared_spans']:,} queries share their span with another")
+    measures = _table("", "number", "min", "median", "max")
+    for name, each in found["measures"].items():
+        numbers = (f"{each[key]:g}" for key in ("min", "median", "max"))
+        measures.add_row(name, f"{each['count']:,}", *numbers)
+    for name, counts in found["counts"].items():
+        lines.append(f"{name}: " + ", ".join(f"{value} ({n:,})" for value, n in counts.items()))
+    quirks = _table("quirk", "queries", "meaning")
+    for each in found["quirks"]:
+        quirks.add_row(each["name"], f"{each['count']:,}", each["meaning"])
+    _print(*lines, "", measures, *(["", quirks] if found["quirks"] else []))
+
+
+def _show_report(report: dict[str, Any], meanings: dict[str, str]) -> None:
+    """A report for people: counts by kind, then the first findings."""
+    findings = report["findings"]
+    where = report["media_folder"] or "not looked for, give --videos"
+    lines = [
+        f"{report['records']:,} queries on {report['media']:,} videos or images ({where}), "
+        f"{len(findings):,} findings"
+    ]
+    if report["without_truth"]:
+        lines.append(f"{report['without_truth']:,} queries without truth")
+    kinds = _table("finding", "number", "meaning")
+    for kind, number in report["findings_by_kind"].items():
+        kinds.add_row(kind, f"{number:,}", meanings[kind])
+    each = _table("finding", "place", "found")
+    for finding in findings[:_SHOWN]:
+        place = finding["place"].removeprefix(f"{report['annotations']}, ")
+        each.add_row(finding["kind"], place, finding["detail"])
+    more = len(findings) - _SHOWN
+    rest = [f"and {more:,} more; --out or --json gives them all"] if more > 0 else []
+    _print(*lines, *(["", kinds, "", each, *rest] if findings else []))
+
+
+def _table(*columns: str) -> Table:
+    """An empty table."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _print(*parts: Any) -> None:
+    """Print lines and tables on standard output."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    for part in parts:
+        console.print(part)
