@@ -16,7 +16,6 @@ from stvg.errors import FormatError
 from stvg.evaluate import evaluate
 from stvg.evaluate.masks import boundary_radius, frame_values
 from stvg.types import Query
-
 from tests.evaluate.helpers import box_record, check_tubes, mask_record, time_record, write_lines
 
 OWN = Path(__file__).resolve().parents[1] / "golden"

@@ -359,11 +359,10 @@ def _read_unknown(tokens: list[str], place: int, state: _State) -> None:
         state.colours.clear()
         state.sizes.clear()
         state.positions.clear()
-    elif state.target is not None and _has_determiner(tokens, place):
-        if _closes_phrase(tokens, place):
-            state.relations.append(Relation(state.kind, Thing(word, {}, tuple(state.colours))))
-            state.colours.clear()
-            state.kind = "with"
+    elif state.target and _has_determiner(tokens, place) and _closes_phrase(tokens, place):
+        state.relations.append(Relation(state.kind, Thing(word, {}, tuple(state.colours))))
+        state.colours.clear()
+        state.kind = "with"
 
 
 def _has_determiner(tokens: list[str], place: int) -> bool:

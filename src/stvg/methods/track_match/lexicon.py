@@ -140,12 +140,13 @@ THING: ClassWeights = dict.fromkeys((name for name in COCO_CLASSES if name != "p
 """What "what" and "something" can mean: everything but a person."""
 THING_WORDS = frozenset("thing things object objects item items something anything".split())
 PERSON: ClassWeights = {"person": 1.0}
+_PART_OF_PERSON: ClassWeights = {"person": 0.8}
 
 
 def _class_words() -> dict[str, ClassWeights]:
     words: dict[str, ClassWeights] = {name: {name: 1.0} for name in COCO_CLASSES}
     words |= dict.fromkeys(_PERSON_WORDS, PERSON)
-    words |= dict.fromkeys(BODY_WORDS, {"person": 0.8})
+    words |= dict.fromkeys(BODY_WORDS, _PART_OF_PERSON)
     words |= _SYNONYMS
     for word, members in _GROUPS.items():
         names = [name for part in members.split(",") for name in _split_names(part)]
