@@ -170,9 +170,6 @@ def test_full_chroma_survives_scaling(tmp_path: Path) -> None:
     assert error.mean() < 12
 
 
-@pytest.mark.skipif(
-    int(av.__version__.split(".")[0]) < 17, reason="PyAV before 17 takes BT.709 for BT.601"
-)
 @pytest.mark.parametrize("color_range", [1, 2], ids=["limited", "full"])
 @pytest.mark.parametrize("matrix", [1, 5], ids=["BT.709", "BT.601"])
 def test_colours_follow_the_tags_of_the_stream(

@@ -42,9 +42,6 @@ _SCALED_RGB, _UNSCALED_RGB = "gbrp", "rgb24"
 2.3 ms from 720p to 448x252); without scaling its planar form spoils the right edge of widths that
 are no multiple of 16 (seen with swscale 8.3 to 9.5)."""
 
-_ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
-"""The scaler works on small pictures; before PyAV 17 it had one thread anyway."""
-
 _SEEK_BYTES, _SEEK_PACKETS = 1 << 20, 300
 """Fewer bytes and packets than these are passed over. (Ours: seeking costs as much as 5 packets,
 but the decoder has to be emptied for it, which stops its threads.)"""
@@ -114,7 +111,7 @@ class _Scaler:
         width, height = self._stored_size
         kind = _UNSCALED_RGB if (frame.width, frame.height) == (width, height) else _SCALED_RGB
         rgb = self._reformatter.reformat(
-            frame, width, height, format=kind, interpolation=_SCALING, **_ONE_THREAD
+            frame, width, height, format=kind, interpolation=_SCALING, threads=1
         )
         return np.ascontiguousarray(self._orientation.apply(np.asarray(rgb.to_ndarray(), np.uint8)))
 
