@@ -306,8 +306,7 @@ def _free_place(dice: random.Random, size: float, before: Sequence[Figure]) -> F
     for _ in range(12):
         place = np.array([dice.uniform(size, UNITS - size), dice.uniform(size, UNITS - size)])
         if all(
-            np.abs(place - other.centres[0]).max() > (size + other.sizes[0]) / 2
-            for other in before
+            np.abs(place - other.centres[0]).max() > (size + other.sizes[0]) / 2 for other in before
         ):
             break
     return place
