@@ -8,18 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stvg.data.sprites import COLOURS, EASY_COLOURS, KINDS, TURNABLE, sprite
-from stvg.data.world import (
-    LEVELS,
-    PHRASES,
-    TOGETHER,
-    ClipPlan,
-    Event,
-    Figure,
-    draw_clip,
-    plan_clip,
-)
-from stvg.data.world_files import write_world
+from stvg.data.world import LEVELS, ClipPlan, Event, Figure, draw_clip, plan_clip
+from stvg.data.world.files import write_world
+from stvg.data.world.parts import TOGETHER
+from stvg.data.world.sentences import PHRASES
+from stvg.data.world.sprites import COLOURS, EASY_COLOURS, KINDS, TURNABLE, sprite
 from stvg.errors import OutputError, UsageError
 from stvg.formats.tracks import read_tracks
 from stvg.geometry.masks import decode_masks

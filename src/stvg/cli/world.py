@@ -29,7 +29,7 @@ def world(
 
     Example: `stvg world worlds/test --split test --clips 400`
     """
-    from stvg.data.world_files import write_world
+    from stvg.data.world.files import write_world
 
     with progress_bars(quiet=quiet) as stages:
         write_world(

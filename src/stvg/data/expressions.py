@@ -9,6 +9,7 @@ values are the object numbers (:class:`MaskFolder`, the other two).
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -61,11 +62,11 @@ class Expressions(FileBenchmark):
             entry = Entry(each.values, place, self.title)
             yield self.record(entry, vid, exp_id, frames, source)
 
+    @abstractmethod
     def record(
         self, entry: Entry, vid: str, exp_id: str, frames: tuple[str, ...], source: Any
     ) -> MaskRecord:
         """The record of one expression."""
-        raise NotImplementedError
 
     def recognises(self, head: Head) -> bool:
         """Whether the first expression of the first video is one of this benchmark's."""
@@ -79,9 +80,9 @@ class Expressions(FileBenchmark):
                 return self.is_own(vid, first)
         return False
 
+    @abstractmethod
     def is_own(self, vid: str, expression: Mapping[str, Any]) -> bool:
         """Whether a video with this first expression is one of this benchmark's."""
-        raise NotImplementedError
 
 
 def video_values(path: Path, title: str) -> Iterator[tuple[str, Any]]:

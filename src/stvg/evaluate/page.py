@@ -45,10 +45,11 @@ h1 { font-size: 1.5rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 2r
 p, li { max-width: 60rem; } .quiet { color: var(--quiet); }
 .scroll { overflow-x: auto; }
 .tables { display: flex; flex-wrap: wrap; gap: 0 3rem; align-items: flex-start; }
-.tables section { max-width: 34rem; } .tables h2 + p { margin-top: 0; min-height: 3em; }
+.tables section > p { max-width: 34rem; } .tables h2 + p { margin-top: 0; min-height: 3em; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: .4rem; color: var(--quiet); white-space: nowrap; }
-th, td { padding: .2rem .8rem .2rem 0; text-align: right; border-bottom: 1px solid var(--rule); }
+th, td { padding: .2rem .8rem .2rem 0; text-align: right; border-bottom: 1px solid var(--rule);
+  white-space: nowrap; }
 th:first-child, td:first-child, td.text { text-align: left; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem; }
 figure { margin: 0; padding: .6rem; background: var(--card); border-radius: .5rem; }

@@ -8,7 +8,9 @@ where the official code of the protocol stops.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import gc
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
@@ -141,23 +143,39 @@ def load_truth(
     records: dict[str, Record] = {}
     without: dict[str, str] = {}
     task: Task | None = None
-    for record in found:
-        task = task or task_for(type(record), benchmark)
-        reason = task.unscorable(record)
-        if reason is not None:
-            without[record.id] = f"{record.place} ({reason})"
-            continue
-        if record.id in records:
-            raise FormatError(
-                f"{record.place}: expected every query once, found the id {record.id!r} again, "
-                f"which {records[record.id].place} has"
-            )
-        records[record.id] = record
+    with _no_collection():
+        for record in found:
+            task = task or task_for(type(record), benchmark)
+            reason = task.unscorable(record)
+            if reason is not None:
+                without[record.id] = f"{record.place} ({reason})"
+                continue
+            if record.id in records:
+                raise FormatError(
+                    f"{record.place}: expected every query once, found the id {record.id!r} again, "
+                    f"which {records[record.id].place} has"
+                )
+            records[record.id] = record
     if task is None or not records:
         reason = next(iter(without.values()), "it holds no query")
         where = annotations if isinstance(annotations, str | Path) else "the annotations"
         raise UsageError(f"{where}: nothing can be scored, {reason}; give a file with the truth")
     return Truth(benchmark, task, records, without)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Pause Python's search for reference cycles: parsed JSON has none, and there is a lot of it.
+
+    Saves a fifth of the time that reading VidSTG with VidOR's boxes takes.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def score_file(

@@ -171,7 +171,8 @@ class Tubes(Task):
         """Whether there is neither a span nor a box nor a text that the protocol reads."""
         del record
         reads_text = protocol.name == "st_align" and bool(answer.text)
-        return not (answer.has_tube or answer.span_s is not None or reads_text)
+        in_seconds = protocol.unit == "seconds" and answer.span_s is not None
+        return not (answer.has_tube or in_seconds or reads_text)
 
     def unscorable(self, record: TubeRecord) -> str | None:
         """Records without boxes cannot be scored."""

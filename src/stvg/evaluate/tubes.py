@@ -203,12 +203,15 @@ def _with_end_frame(record: TubeRecord) -> FloatArray:
     """
     start, end = record.span
     last = min(end, record.segment[1] - 1)
+    at_end = record.extra.get("box_at_end")
+    is_whole = record.first_box_frame == start and len(record.boxes) == end - start
+    if is_whole and last == end and at_end is not None:  # the usual case, quickly
+        return np.append(record.boxes, np.reshape(at_end, (1, 4)), axis=0)
     rows = np.arange(start, last + 1) - record.first_box_frame
     known = (rows >= 0) & (rows < len(record.boxes))
     boxes = np.full((len(rows), 4), np.nan)
     boxes[known] = record.boxes[rows[known]]
     if len(rows) and last == end:
-        at_end = record.extra.get("box_at_end")
         if at_end is not None:
             boxes[-1] = at_end
         elif len(rows) > 1 and not np.isfinite(boxes[-1]).all():

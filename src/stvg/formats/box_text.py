@@ -17,7 +17,7 @@ from pydantic_core import from_json
 from stvg.types import FloatArray, IntArray
 
 _KEY = re.compile(rb'"boxes"\s*:\s*\{')
-_ODD_FRAME = re.compile(rb'"(?!(?:0|[1-9][0-9]{0,7})"|:)')
+_ODD_FRAME = re.compile(rb'"(?!(?:0|[1-9][0-9]{0,7})"|[ \t]*:)')
 _IN_NUMBERS = b"0123456789.-+eE \t"
 _ONE = b'"":[,,,],'
 _COLON_TO_COMMA = bytes.maketrans(b":", b",")
@@ -31,8 +31,8 @@ def take_boxes(line: bytes) -> tuple[bytes, IntArray, FloatArray] | None:
 
     Returns:
         The line with an empty object in their place, the frame numbers (N,) int64, strictly
-        increasing, and the boxes (N, 4), finite. None where the line has anything unusual:
-        frames out of order or twice, other than four numbers a box, no JSON.
+        increasing, and the boxes (N, 4), finite. None where the line has anything unusual: a frame
+        twice, other than four numbers a box, no JSON.
 
     Example:
         >>> take_boxes(b'{"id": "q", "boxes": {"7": [1, 2.5, 3, 4]}}')
@@ -57,7 +57,10 @@ def take_boxes(line: bytes) -> tuple[bytes, IntArray, FloatArray] | None:
     except ValueError:
         return None
     table = np.array(numbers, np.float64).reshape(count, 5)
-    frames = table[:, 0].astype(np.int64)
-    if not (frames[1:] > frames[:-1]).all() or not np.isfinite(table).all():
+    if not (table[1:, 0] > table[:-1, 0]).all():
+        table = table[np.argsort(table[:, 0], kind="stable")]
+        if (table[1:, 0] == table[:-1, 0]).any():
+            return None
+    if not np.isfinite(table).all():
         return None
-    return rest, frames, table[:, 1:]
+    return rest, table[:, 0].astype(np.int64), table[:, 1:]

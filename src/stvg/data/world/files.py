@@ -19,17 +19,9 @@ from typing import Any
 import numpy as np
 
 from stvg import __version__
-from stvg.data.world import (
-    FPS,
-    UNITS,
-    ClipPlan,
-    DrawnClip,
-    LevelName,
-    Sentence,
-    Split,
-    draw_clip,
-    plan_clip,
-)
+from stvg.data.world.draw import DrawnClip, draw_clip
+from stvg.data.world.parts import FPS, UNITS, ClipPlan, LevelName, Sentence, Split
+from stvg.data.world.plan import plan_clip
 from stvg.errors import OutputError, UsageError
 from stvg.formats.tracks import write_tracks
 from stvg.geometry.masks import encode_masks
