@@ -83,7 +83,7 @@ def main() -> int:
         "machine": platform.machine(),
     }
     if options.json:
-        print(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=1))
+        print(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}))
     else:
         _show(rows, made_s)
     first = next((row for row in rows if row.protocol == "stcat"), None)
@@ -287,7 +287,7 @@ def _options() -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the queries")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON")
     parser.add_argument("--protocols", default="stcat,all", help="names with commas, or all")
     parser.add_argument("--keep", help="write the workload here and leave it")
     return parser.parse_args()

@@ -41,7 +41,7 @@ def main() -> int:
     """Time every way on every pair, compare, print, judge."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON")
     options = parser.parse_args()
     pairs = make_pairs()
     plain_name, plain = _plain_dilation()
@@ -65,7 +65,7 @@ def main() -> int:
         "plain": plain_name, "largest_difference": worst,
     }  # fmt: skip
     if options.json:
-        print(json.dumps(document, indent=1))
+        print(json.dumps(document))
     else:
         _show(seconds, list(ways), list(pairs), means, factor, plain_name, worst)
     return 0 if factor >= GOAL and worst <= 1e-9 else 1

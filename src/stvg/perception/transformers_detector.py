@@ -13,8 +13,7 @@ cup."; to OWL as "a photo of a dog", one of the templates it was trained with.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from PIL import Image
 from stvg.errors import UsageError, WeightsError
 from stvg.extras import require
 from stvg.geometry.boxes import clip_boxes, convert_boxes
+from stvg.hub import why_not_loaded, without_bars
 from stvg.perception.detect import Detections
 from stvg.types import ByteArray, FloatArray, IntArray
 
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _DEFAULT_LONG_SIDE = 800
 _GROUNDING = ("grounding-dino", "mm-grounding-dino")
 _OWL = ("owlvit", "owlv2")
+_CONTENTS = (
+    "config.json, weights, preprocessor_config.json, and a tokenizer for one that looks for words"
+)
 _NO_CLASS = "N/A"  # fills the gaps in the numbering of COCO classes
 _THINNEST = 1.0  # pixels of the given frame; what is left of a box outside it is thinner
 
@@ -80,7 +83,7 @@ class TransformersDetector:
         try:
             config = transformers.AutoConfig.from_pretrained(name)
             auto = _auto_class(transformers, config)
-            with _without_bars(transformers, name):
+            with without_bars(transformers, name):
                 model = auto.from_pretrained(name, config=config, dtype=torch.float32).eval()
             image_processor = transformers.AutoImageProcessor.from_pretrained(name, backend="pil")
             open_words = config.model_type in (*_GROUNDING, *_OWL)
@@ -88,7 +91,7 @@ class TransformersDetector:
         except Exception as error:
             # A wrong folder makes transformers, its hub client and the weight readers raise
             # classes that share no base but Exception.
-            raise WeightsError(_why_not(name, error)) from error
+            raise WeightsError(why_not_loaded(name, "detector", _CONTENTS, error)) from error
         names = dict.fromkeys(config.id2label.values()) if tokenizer is None else {}
         return cls(
             Path(name).resolve().name if Path(name).is_dir() else name,
@@ -275,37 +278,6 @@ def _auto_class(transformers: ModuleType, config: Any) -> Any:
         # It would load, with parts of it made up of random numbers.
         raise ValueError(f"it holds a {saved[0]}, not a {mapping[type(config)].__name__}")
     return auto
-
-
-@contextmanager
-def _without_bars(transformers: ModuleType, name: str) -> Iterator[None]:
-    """Silence the bars that transformers draws while it reads a folder; those of downloads stay."""
-    logging = transformers.utils.logging
-    draws = Path(name).is_dir() and logging.is_progress_bar_enabled()
-    if draws:
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if draws:
-            logging.enable_progress_bar()
-
-
-def _why_not(name: str, error: Exception) -> str:
-    """One paragraph on a model that did not load."""
-    reason = " ".join(str(error).split()) or type(error).__name__
-    reason = reason if len(reason) <= 300 else f"{reason[:300]} ..."
-    if Path(name).is_dir():
-        return (
-            f"expected a detector of transformers in the folder {name} (config.json, weights, "
-            "preprocessor_config.json, and a tokenizer for one that looks for words), which did "
-            f"not load: {reason}"
-        )
-    return (
-        f"the detector {name!r} could not be loaded from the Hugging Face hub, and there is no "
-        f"folder of that name: {reason.rstrip('.')}. Without a network, fetch it elsewhere and "
-        "give the folder it lies in"
-    )
 
 
 def _long_side(image_processor: Any) -> int:
