@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from fractions import Fraction
@@ -91,3 +92,18 @@ def test_options_of_track_match_are_documented() -> None:
         if name not in ("detector", "tracking")  # --model, and the tracking options below
     ]
     assert rows == expected
+
+
+def test_figures_of_the_benchmarks_come_from_their_results() -> None:
+    page = (ROOT / "benchmarks/README.md").read_text()
+    results = {
+        path.stem: json.loads(path.read_text())["result"]
+        for path in (ROOT / "benchmarks/results").glob("*.json")
+    }
+    scored = next(row for row in results["evaluate"]["rows"] if row["protocol"] == "stcat")
+    assert f"{scored['cpu_s']:.1f} CPU seconds, {scored['peak_mib']:.0f} MiB" in page
+    assert f"{results['masks']['times_faster_than_plain']:.0f} times faster" in page
+    for clip in results["video"]["clips"]:
+        for way, ratio in clip["against_ours"].items():
+            if not way.startswith("ours"):
+                assert re.search(rf"\| {re.escape(way)} \|.*\({ratio:.1f}x ours\)", page), way
