@@ -232,9 +232,11 @@ def _labels(axis: Axis) -> str:
     parts = [f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{base}" y2="{base}"/>']
     for value in axis.ticks():
         x = axis.place(value)
+        anchor = "end" if x > WIDTH - 2 * _RIGHT else "middle"  # a long number stays inside
         parts.append(
             f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{base}" y2="{base + 4}"/>'
-            f'<text class="label" x="{x:.1f}" y="{base + 16}" text-anchor="middle">{value:g}</text>'
+            f'<text class="label" x="{x:.1f}" y="{base + 16}" text-anchor="{anchor}">{value:g}'
+            "</text>"
         )
     middle = (_LEFT + WIDTH - _RIGHT) / 2
     parts.append(
