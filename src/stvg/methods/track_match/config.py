@@ -20,7 +20,7 @@ class TrackMatchConfig(Config):
         0.25, ge=0, le=1, description="share of an object's confidence that must fit the noun"
     )
     min_confidence: float = Field(
-        0.35, ge=0, le=1, description="mean confidence that an answer's boxes must have"
+        0.3, ge=0, le=1, description="mean confidence that an answer's boxes must have"
     )
     min_colour: float = Field(
         0.06, ge=0, le=1, description="below this colour score for all objects, nothing is found"
