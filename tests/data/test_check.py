@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stvg.cli.main import main
 from stvg.data import find_benchmark
 from stvg.data.check import KINDS, Report, check
 from stvg.errors import UsageError
@@ -138,6 +139,9 @@ def test_times(store) -> None:
         ("span_empty", "v_abc_2", "from 7 to 7 s"),
     ]
     assert kinds(checked("tvgbench", store(TVGBENCH))) == ["span_past_end"]
+    close = store({"v_a": {"duration": 95.04, "timestamps": [[1, 95.0401]], "sentences": ["x"]}})
+    (finding,) = checked("activitynet_captions", close).findings
+    assert finding.detail == "it ends at 95.0401 s, the video at 95.04 s"
     negative = store(changed(CAPTIONS, ["v_def", "timestamps", 0], [-1, 2]))
     assert "span_before_start" in kinds(checked("activitynet_captions", negative))
     assert checked("qvhighlights", store(QVHIGHLIGHTS)).without_truth == 1
@@ -279,3 +283,11 @@ def test_documented_kinds_are_the_kinds() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text()
     table = dict(re.findall(r"^\| `(\w+)` \| ([^|]+?)(?: \([^)|]*\))? \|$", page, re.MULTILINE))
     assert {kind: table.get(kind) for kind in KINDS} == KINDS
+
+
+def test_the_report_never_replaces_what_is_checked(store, capsys) -> None:
+    path = store(GOOD)
+    before = path.read_bytes()
+    assert main(["data", "check", "hcstvg_v1", "-a", str(path), "--out", str(path)]) == 2
+    assert "would replace an input" in capsys.readouterr().err
+    assert path.read_bytes() == before

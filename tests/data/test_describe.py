@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from stvg.cli.main import main
 from stvg.data import find_benchmark
 from stvg.data.describe import describe
 from stvg.errors import FormatError
@@ -71,3 +72,9 @@ def test_empty_and_other_files(store) -> None:
     assert (found["records"], found["measures"], found["quirks"]) == (0, {}, [])
     with pytest.raises(FormatError, match="looks like ActivityNet Captions"):
         described("hcstvg_v1", CAPTIONS, store)
+
+
+def test_a_file_without_one_good_entry_is_a_failure(store, capsys) -> None:
+    path = store('{"a.mp4": {"bbox": []}}')
+    assert main(["data", "describe", "hcstvg_v1", "-a", str(path)]) == 1
+    assert "0 queries on 0 videos\n1 entries are not in order" in capsys.readouterr().out

@@ -188,3 +188,15 @@ def test_absent_file(tmp_path) -> None:
 def test_bytes_that_are_no_text(store) -> None:
     with pytest.raises(FormatError, match=r"no utf-8|not UTF-8"):
         list(CHARADES.read(store(b"AB12C 1.0 2.0##\xff\xfe\n", "test.txt")))
+
+
+@pytest.mark.parametrize("reader", [CHARADES, ACTIVITYNET, TVG], ids=lambda each: each.name)
+def test_a_plain_list_of_queries(reader, store) -> None:
+    entry = {"id": "mine", "query": " A dog barks.", "duration": 9.5, "timestamp": [1, 2.5]}
+    first, second = reader.read(store([entry, {**entry, "id": "other", "video": "v.mp4"}]))
+    assert (first.id, first.media, first.duration_s) == ("mine", "mine", 9.5)
+    assert first.windows.tolist() == [[1.0, 2.5]]
+    assert second.media == "v.mp4"
+    assert list(reader.quirks_of(first)) == []
+    with pytest.raises(FormatError, match="record 0, field timestamp"):
+        list(reader.read(store([{**entry, "timestamp": [1, 2, 3]}])))

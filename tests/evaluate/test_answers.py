@@ -1,5 +1,6 @@
 """Reading answers: the quick way equals the thorough one, faults are noted, errors name a line."""
 
+import gzip
 import json
 
 import numpy as np
@@ -118,6 +119,9 @@ def test_answers_of_all_kinds_survive_writing(tmp_path):
         ('{"id": "a", "saliency": ["x"]}', r"field saliency\[0\]: expected a number"),
         ('{"id": "a", "span_s": [1, 2], "error": "no"}', "an error or an answer, found both"),
         ('{"id": "a", "spam_s": [1, 2]}', "field spam_s: expected no field"),
+        ('{"id": "a", "boxes": {"7": [0, 0, 1, 1], "7": [0, 0, 2, 2]}}', 'found "7" twice'),
+        ('{"id": "a", "id": "b", "boxes": {"7": [0, 0, 1, 1]}}', 'found "id" twice'),
+        ('{"id": "a", "span_s": [1, 2], "span_s": [3, 4]}', 'found "span_s" twice'),
     ],
 )
 def test_lines_that_cannot_be_understood(tmp_path, text, message):
@@ -126,6 +130,13 @@ def test_lines_that_cannot_be_understood(tmp_path, text, message):
     with pytest.raises(FormatError, match=message) as caught:
         list(read_answers(path))
     assert str(path) in str(caught.value)
+
+
+def test_a_compressed_file_is_named_as_such(tmp_path):
+    path = tmp_path / "p.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"id": "a", "span_s": [1, 2]}\n'))
+    with pytest.raises(FormatError, match="compressed with gzip; unpack it"):
+        list(read_answers(path))
 
 
 def test_an_id_answered_twice_names_both_lines(tmp_path):

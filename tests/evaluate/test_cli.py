@@ -151,6 +151,7 @@ def test_predictions_that_cannot_be_understood(run, tmp_path, text, message):
         (tube_line("b.mp4", span=(10, 900), frames=range(10, 20)), "1 x span outside the video"),
         (tube_line("b.mp4", frames=[12]), "9 x true frame without a predicted box"),
         (tube_line("x.mp4"), "1 x answer to a query that is not annotated"),
+        (tube_line("b.mp4") | {"span_frames": None}, "1 x boxes without a span"),
     ],
 )
 def test_what_is_forgiven_is_counted_and_printed(run, tmp_path, line, message):
@@ -181,6 +182,7 @@ def test_annotations_of_another_benchmark(run, tmp_path):
         (["--with", "boxes"], "--with expects NAME=PATH"),
         (["--per-query", "q.xlsx"], ".csv or .parquet"),
         (["--against", "missing.jsonl"], "there is no such file"),
+        (["--videos", "nowhere"], "--videos expects a folder"),
     ],
 )
 def test_wrong_usage(run, words, message):
@@ -189,10 +191,19 @@ def test_wrong_usage(run, words, message):
     assert message in err
 
 
-def test_no_output_replaces_an_input(run, files):
-    code, _, err = run("--out", files[1])
-    assert code == 2
-    assert "would replace" in err
+def test_no_output_replaces_an_input(run, files, tmp_path):
+    further = tmp_path / "further.json"
+    further.write_text("{}")
+    for words in (["--out", files[1]], ["--out", further, "--with", f"trajectories={further}"]):
+        code, _, err = run(*words)
+        assert code == 2
+        assert "would replace" in err
+
+
+def test_wrong_usage_is_found_before_anything_is_written(run, tmp_path):
+    out = tmp_path / "m.json"
+    assert run("--out", out, "--per-query", tmp_path / "q.xlsx")[0] == 2
+    assert not out.exists()
 
 
 def test_missing_files_and_benchmarks(run, tmp_path):

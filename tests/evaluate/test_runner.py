@@ -8,6 +8,7 @@ import pytest
 from stvg.errors import FormatError, UsageError
 from stvg.evaluate import compare, evaluate
 from stvg.evaluate.bootstrap import intervals
+from stvg.evaluate.ledger import Ledger
 from stvg.evaluate.protocols import (
     ALIASES,
     TABLES,
@@ -300,3 +301,25 @@ def test_every_kind_of_task_scores_nothing_for_no_answer():
         report = evaluate(name, [record], [], resamples=0)
         assert set(report.metrics.values()) == {0.0}
         assert report.missing == ("q",)
+
+
+def test_more_places_are_promised_only_where_there_are_more():
+    ledger = Ledger()
+    ledger.note("odd box", "line 1", 122)
+    assert list(ledger.lines()) == ["122 x odd box: line 1"]
+    for number in (2, 3, 4):
+        ledger.note("odd box", f"line {number}")
+    assert list(ledger.lines()) == ["125 x odd box: line 1; line 2; line 3, ..."]
+
+
+def test_boxes_alone_are_an_answer_where_the_protocol_needs_no_span():
+    line = tube_line() | {"span_frames": None}
+    kinds = {
+        name: evaluate("st_align", [tube_record()], [line], protocol=name).forgiven.counts()
+        for name in ("st_align", "ours", "stvg_r1")
+    }
+    assert kinds["st_align"] == {}
+    assert kinds["ours"] == kinds["stvg_r1"] == {"boxes without a span": 1}
+    in_seconds = evaluate("st_align", [tube_record()], [line | {"span_s": [0.4, 0.8]}],
+                          protocol="stvg_r1")  # fmt: skip
+    assert in_seconds.forgiven.counts() == {}

@@ -165,3 +165,13 @@ def test_shikra_pads_the_image_and_needs_its_size():
             "refcoco", [box_record(width=0)], [{"id": "q", "boxes": {"0": [0, 0, 1, 1]}}],
             protocol="shikra",
         )  # fmt: skip
+
+
+def test_text_of_llava_st_is_compared_in_shares_with_a_rounded_truth():
+    record = box_record(box=(100.4, 200, 500, 800), width=1000, height=1000)
+    text = [{"id": "q", "answer": "[0.1,0.2,0.3,0.8]"}]
+    found = evaluate("refcoco", [record], text, protocol="llava_st_rec", resamples=0)
+    assert found.metrics["mIoU"] == pytest.approx(0.5)  # the truth becomes 0.1, 0.2, 0.5, 0.8
+    pixels = [{"id": "q", "boxes": {"0": [100, 200, 300, 800]}}]
+    found = evaluate("refcoco", [record], pixels, protocol="llava_st_rec", resamples=0)
+    assert found.metrics["mIoU"] == pytest.approx(199.6 / 400)

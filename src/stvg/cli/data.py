@@ -11,6 +11,8 @@ from stvg.cli.common import JsonOption, QuietOption, note, print_json, progress_
 from stvg.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.table import Table
 
 data = typer.Typer(
@@ -90,6 +92,8 @@ def describe(
 ) -> None:
     """Say what is in an annotation file: counts, lengths, sizes, and its quirks.
 
+    Exit code: 0 done, 1 no entry can be read, 2 wrong usage.
+
     Example: `stvg data describe vidstg --annotations test_annotations.json --trajectories vidor`
     """
     from stvg.data import find_benchmark
@@ -100,13 +104,15 @@ def describe(
         found = describe_file(
             reader,
             annotations,
-            _companions(companions, trajectories),
+            companion_files(companions, trajectories),
             stages("reading records"),
         )
     if as_json:
         print_json(found)
     else:
         _show_description(found)
+    if found["malformed"] and not found["records"]:
+        raise typer.Exit(1)
 
 
 @data.command()
@@ -133,15 +139,13 @@ def check(
     from stvg.data import find_benchmark
     from stvg.data.check import KINDS
     from stvg.data.check import check as check_file
-    from stvg.formats.atomic import atomic_path, check_writable
+    from stvg.formats.atomic import atomic_path
 
-    if out is not None:
-        check_writable(out)
     reader = find_benchmark(benchmark)
+    further = companion_files(companions, trajectories)
+    check_output_files((annotations, *further.values()), (out,))
     with progress_bars(quiet=quiet or as_json) as stages:
-        report = check_file(
-            reader, annotations, _companions(companions, trajectories), videos, stages
-        )
+        report = check_file(reader, annotations, further, videos, stages)
     if out is not None:
         with atomic_path(out) as temporary:
             text = json.dumps(report.document(), indent=1, ensure_ascii=False)
@@ -156,8 +160,12 @@ def check(
         raise typer.Exit(1)
 
 
-def _companions(given: list[str] | None, trajectories: Path | None) -> dict[str, Path]:
+def companion_files(given: list[str] | None, trajectories: Path | None) -> dict[str, Path]:
     """Further files by name.
+
+    Args:
+        given: ``name=path`` each, or None.
+        trajectories: The file or folder of that name, or None.
 
     Raises:
         UsageError: If one is not ``name=path``.
@@ -173,12 +181,37 @@ def _companions(given: list[str] | None, trajectories: Path | None) -> dict[str,
     return found
 
 
+def check_output_files(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:
+    """Refuse, before any work, outputs that cannot be written or would replace a file in use.
+
+    Args:
+        inputs: Files that are read; None where one was not given.
+        outputs: Files to write; None where one was not asked for.
+
+    Raises:
+        UsageError: If an output is an input or another output.
+        OutputError: If a place cannot be written to.
+    """
+    from stvg.formats.atomic import check_writable
+
+    taken = {path.resolve() for path in inputs if path is not None}
+    for path in outputs:
+        if path is None:
+            continue
+        if path.resolve() in taken:
+            raise UsageError(
+                f"{path} would replace an input or another output; choose another name"
+            )
+        taken.add(path.resolve())
+        check_writable(path)
+
+
 def _show_description(found: dict[str, Any]) -> None:
     """A description for people."""
     media = "images" if found["media_kind"] == "image" else "videos"
     forms = ", ".join(f"{number:,} {form}" for form, number in found["forms"].items())
     head = f"{found['title']}: {found['records']:,} queries on {found['media']:,} {media}"
-    lines = [head + (f" ({forms})" if set(found["forms"]) != {"not told"} else "")]
+    lines = [head + (f" ({forms})" if set(found["forms"]) - {"not told"} else "")]
     if found["malformed"]:
         lines.append(
             f"{found['malformed']:,} entries are not in order; `stvg data check` lists them"

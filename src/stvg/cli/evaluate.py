@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stvg.cli.common import JsonOption, QuietOption, note, print_json, progress_bars
+from stvg.cli.data import check_output_files, companion_files
 from stvg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,18 +83,21 @@ def evaluate(
     --protocol stcat,tubedetr --out metrics.json`
     """
     from stvg.evaluate.compare import compare
+    from stvg.evaluate.files import table_suffix
     from stvg.evaluate.runner import load_truth, score_file
-    from stvg.formats.atomic import check_writable
 
+    further = companion_files(companions, trajectories)
     page = None if report is None else _page_of(report)
-    _check_outputs((annotations, predictions, against), (out, per_query, page))
-    for path in (out, per_query, page):
-        if path is not None:
-            check_writable(path)
+    inputs = (annotations, predictions, against, *further.values())
+    check_output_files(inputs, (out, per_query, page))
+    if per_query is not None:
+        table_suffix(per_query)
+    if videos is not None and not videos.is_dir():
+        raise UsageError(f"--videos expects a folder with the video files, found none at {videos}")
     options = {"protocol": protocol, "strict": strict, "fill": _fill_of(fill),
                "resamples": resamples, "seed": seed}  # fmt: skip
     with progress_bars(quiet=quiet or as_json) as stages:
-        truth = load_truth(benchmark, annotations, _companions(companions, trajectories))
+        truth = load_truth(benchmark, annotations, further)
         found = score_file(truth, predictions, progress=stages("scoring"), **options)  # type: ignore[arg-type]
         other = None
         comparisons: Mapping[str, Comparison] = {}
@@ -133,32 +137,6 @@ def _fill_of(fill: str) -> str:
     if fill not in {"none", "linear", "hold"}:
         raise UsageError(f"--fill expects none, linear or hold, found {fill!r}")
     return fill
-
-
-def _check_outputs(inputs: tuple[Path | None, ...], outputs: tuple[Path | None, ...]) -> None:
-    """Refuse outputs that would replace an input or each other."""
-    taken = {path.resolve() for path in inputs if path is not None}
-    for path in outputs:
-        if path is None:
-            continue
-        if path.resolve() in taken:
-            raise UsageError(
-                f"{path} would replace an input or another output; choose another name"
-            )
-        taken.add(path.resolve())
-
-
-def _companions(given: list[str] | None, trajectories: Path | None) -> dict[str, str | Path]:
-    """Further files by name."""
-    found: dict[str, str | Path] = {}
-    for each in given or []:
-        name, equals, path = each.partition("=")
-        if not (name and equals and path):
-            raise UsageError(f"--with expects NAME=PATH, e.g. masks=mask_dict.json, found {each!r}")
-        found[name] = Path(path)
-    if trajectories is not None:
-        found["trajectories"] = trajectories
-    return found
 
 
 def _write(

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from .captions import TimedSentences
+from .captions import TimedSentences, is_listed
 from .reading import Part
-from .recognise import Head
+from .recognise import Head, head_of
 
 
 class Benchmark(TimedSentences):
@@ -27,8 +27,8 @@ class Benchmark(TimedSentences):
     files = ("train.json", "val_1.json", "val_2.json")
 
     def parts(self, path: Path, companions: Mapping[str, Path]) -> Iterator[Part]:
-        """One part a video."""
-        yield from self.captioned(path)
+        """One part a video, or a query of the plain list."""
+        yield from self.listed(path) if is_listed(head_of(path)) else self.captioned(path)
 
     def recognises(self, head: Head) -> bool:
         """Videos named ``v_...`` with sentences and times."""

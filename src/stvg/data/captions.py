@@ -1,6 +1,8 @@
-"""Sentences with times by video: the JSON that Charades-STA and ActivityNet Captions share.
+"""Sentences with times: the JSON forms that benchmarks of times share, all in seconds.
 
-``{video: {duration, timestamps: [[start, end], ...], sentences: [...]}}``, seconds.
+By video, Charades-STA and ActivityNet Captions: ``{video: {duration, timestamps: [[start, end],
+...], sentences: [...]}}``. A plain list, for a choice of queries of any of them: ``[{id, query,
+duration, timestamp: [start, end]}, ...]``, with ``video`` where the videos are to be found.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from typing import Any, ClassVar
 
 from .base import Record, TimeRecord
 from .entries import Entry
-from .reading import FileBenchmark, Part, object_values
+from .reading import FileBenchmark, Part, list_values, object_values
+from .recognise import Head
 
 
 class TimedSentences(FileBenchmark):
@@ -32,6 +35,25 @@ class TimedSentences(FileBenchmark):
         """One part a video of the JSON form."""
         for video, value in object_values(path, self.title, "sentences and times by video"):
             yield partial(self._of_video, path, video, value)
+
+    def listed(self, path: Path) -> Iterator[Part]:
+        """One part a query of the plain list, for a choice of queries."""
+        for number, value in list_values(path, self.title, "queries"):
+            yield partial(self._of_query, path, number, value)
+
+    def _of_query(self, path: Path, number: int, value: Any) -> list[Record]:
+        entry = Entry.of(value, f"{path}, record {number}", self.title)
+        id_ = entry.name("id")
+        window = entry.sequence("timestamp", "[start, end]")
+        record = TimeRecord(
+            id=id_,
+            query=entry.query("query", query_id=id_),
+            media=entry.text("video") if "video" in entry.values else id_,
+            place=entry.place,
+            duration_s=entry.number("duration"),
+            windows=entry.rows_of([window], "timestamp", 2, "[start, end]"),
+        )
+        return [record]
 
     def _of_video(self, path: Path, video: str, value: Any) -> Iterator[Record]:
         entry = Entry.of(value, f'{path}, video "{video}"', self.title)
@@ -61,3 +83,8 @@ class TimedSentences(FileBenchmark):
                 yield "not_in_order"
             if end - start >= 0.8 * record.duration_s > 0:
                 yield "covers_most"
+
+
+def is_listed(head: Head) -> bool:
+    """Whether a file is a plain list of queries with ids."""
+    return isinstance(head.value, list) and head.has("id", "query", "timestamp")

@@ -1,8 +1,9 @@
 """Charades-STA: when in a 30-second video of daily life does what a sentence says happen.
 
-Three forms of file are read: the published lines ``VIDEO start end##sentence``; the JSON
-``{video: {duration, timestamps, sentences}}`` (TFVTG, Time-R1); and LLaVA-ST's list of
-``{image_id, caption, timestamp}`` with times as shares of the video. The lines have no durations:
+Four forms of file are read: the published lines ``VIDEO start end##sentence``; the JSON
+``{video: {duration, timestamps, sentences}}`` (TFVTG, Time-R1); LLaVA-ST's list of
+``{image_id, caption, timestamp}`` with times as shares of the video; and a plain list of queries
+(:mod:`stvg.data.captions`). The lines have no durations:
 they come from the column ``length`` of ``Charades_v1_{train,test}.csv``, the companion
 ``durations``, looked for beside the file; without it durations are NaN.
 
@@ -25,7 +26,7 @@ from stvg.errors import FormatError
 from stvg.formats.documents import unreadable
 
 from .base import TimeRecord
-from .captions import TimedSentences
+from .captions import TimedSentences, is_listed
 from .entries import Entry, shown
 from .reading import Part, list_values, text_lines
 from .recognise import Head, head_of
@@ -50,6 +51,9 @@ class Benchmark(TimedSentences):
         head = head_of(path)
         if isinstance(head.value, dict):
             yield from self.captioned(path)
+            return
+        if is_listed(head):
+            yield from self.listed(path)
             return
         given = companions.get("durations")
         tables = [given] if given else sorted(path.parent.glob("[Cc]harades_v1_*.csv"))

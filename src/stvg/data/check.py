@@ -276,7 +276,8 @@ def _time_problems(record: TimeRecord) -> Iterator[tuple[str, str]]:
         if start < 0:
             yield "span_before_start", f"it starts at {start:g} s"
         if end > record.duration_s:
-            yield "span_past_end", f"it ends at {end:g} s, the video at {record.duration_s:g} s"
+            length = record.duration_s
+            yield "span_past_end", f"it ends at {end:.12g} s, the video at {length:.12g} s"
 
 
 def _mask_problems(record: MaskRecord) -> Iterator[tuple[str, str]]:

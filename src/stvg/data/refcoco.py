@@ -132,7 +132,8 @@ class Benchmark(FileBenchmark):
         if images is None or annotations is None or len(images) != len(annotations):
             raise FormatError(
                 f"{file}: expected {self.title} as MDETR prepares it, as many images as "
-                f"annotations, found {' and '.join(f'{len(v)} {k}' for k, v in found.items())}"
+                f"annotations, found {len(images or ())} images and {len(annotations or ())} "
+                "annotations"
             )
         for number, pair in enumerate(zip(images, annotations, strict=True)):
             yield partial(self._of_pair, file, number, *pair)

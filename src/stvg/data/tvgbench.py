@@ -21,10 +21,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .base import Record, TimeRecord
-from .captions import TimedSentences
+from .captions import TimedSentences, is_listed
 from .entries import Entry
 from .reading import Part, list_values
-from .recognise import Head
+from .recognise import Head, head_of
 
 _NUMBER = r"(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)"
 _ANSWER = re.compile(rf"\s*{_NUMBER}\s*-\s*{_NUMBER}\s*")
@@ -61,6 +61,9 @@ class Benchmark(TimedSentences):
 
     def parts(self, path: Path, companions: Mapping[str, Path]) -> Iterator[Part]:
         """One part an item."""
+        if is_listed(head_of(path)):
+            yield from self.listed(path)
+            return
         for number, value in list_values(path, self.title, "queries"):
             yield partial(self._records, path, number, value)
 
@@ -87,9 +90,9 @@ class Benchmark(TimedSentences):
     def quirks_of(self, record: TimeRecord) -> Iterable[str]:
         """Which of :attr:`quirks` a record shows."""
         yield from super().quirks_of(record)
-        if record.extra["start"] is not None:
+        if record.extra.get("start") is not None:
             yield "clip_of_longer_video"
-        if record.extra["dataset_name"] is None:
+        if record.extra and record.extra["dataset_name"] is None:
             yield "no_dataset_name"
 
     def recognises(self, head: Head) -> bool:

@@ -1,7 +1,7 @@
 """Answers as evaluation takes them: every kind of task, faults that can be forgiven noted.
 
 A file of predictions is checked here in two steps. What cannot be understood (no JSON, a box of
-five numbers, NaN, an id answered twice) is an error with file and line. What has a meaning in the
+five numbers, NaN, a frame or an id twice) is an error with file and line. What has a meaning in the
 published evaluators, however odd (reversed corners, a span that ends before it starts), is kept
 as it is and noted in :attr:`Answer.faults`; the ledger of :mod:`stvg.evaluate.ledger` counts it.
 """
@@ -271,14 +271,39 @@ def _parsed(line: bytes, place: str) -> tuple[AnswerLine, IntArray, FloatArray]:
     if taken is not None:
         rest, frames, boxes = taken
         try:
-            return parse_answer_line(rest, place), frames, boxes
+            part = parse_answer_line(rest, place)
         except FormatError:
             pass  # the whole line gives the right columns in the message
+        else:
+            _refuse_repeated(rest, place)
+            return part, frames, boxes
     part = parse_answer_line(line, place)
+    _refuse_repeated(line, place)
     frames = np.array([int(frame) for frame in part.boxes], np.int64)
     boxes = np.array(list(part.boxes.values()), np.float64).reshape(-1, 4)
     order = np.argsort(frames)
     return part, frames[order], boxes[order]
+
+
+def _refuse_repeated(line: bytes, place: str) -> None:
+    """Refuse a line that names a field or a frame twice, of which JSON readers keep the last.
+
+    Raises:
+        FormatError: If there is one.
+    """
+    repeated: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        if len(dict(pairs)) < len(pairs):
+            names = [name for name, _ in pairs]
+            repeated.append(next(name for name in names if names.count(name) > 1))
+
+    json.loads(line, object_pairs_hook=look, parse_int=float)
+    if repeated:
+        raise FormatError(
+            f'{place}: expected every field and every frame once, found "{repeated[0]}" twice; '
+            "remove one of the two"
+        )
 
 
 _ANSWERS = {"span_frames", "boxes", "span_s", "windows", "saliency", "masks", "answer"}

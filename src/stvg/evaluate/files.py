@@ -46,9 +46,7 @@ def write_per_query(report: Report, path: Path) -> None:
         MissingExtraError: If Parquet is asked for and pyarrow is not installed.
         OutputError: If the file cannot be written.
     """
-    suffix = path.suffix.lower()
-    if suffix not in {".csv", ".parquet"}:
-        raise UsageError(f"--per-query is written as .csv or .parquet, found {path.name!r}")
+    suffix = table_suffix(path)
     columns = _columns(report)
     with atomic_path(path) as temporary:
         if suffix == ".parquet":
@@ -58,6 +56,22 @@ def write_per_query(report: Report, path: Path) -> None:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
             writer.writerows(zip(*columns.values(), strict=True))
+
+
+def table_suffix(path: Path) -> str:
+    """The kind of table that a name asks for, ``.csv`` or ``.parquet``.
+
+    Raises:
+        UsageError: If the suffix is another.
+
+    Example:
+        >>> table_suffix(Path("values.CSV"))
+        '.csv'
+    """
+    suffix = path.suffix.lower()
+    if suffix not in {".csv", ".parquet"}:
+        raise UsageError(f"--per-query is written as .csv or .parquet, found {path.name!r}")
+    return suffix
 
 
 def _columns(report: Report) -> dict[str, list[Any]]:

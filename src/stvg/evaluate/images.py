@@ -30,6 +30,9 @@ def score_box(record: BoxRecord, answer: Answer, protocol: BoxProtocol) -> float
     if box is None:
         return None
     true = _four(record.box)
+    if protocol.overlap == "IoU of shares of the image, true ones to 0.001":
+        shares = None if len(answer.boxes) else llava_st_box(answer.text or "")
+        return iou(true, box) if shares is None else iou(_shares(true, record), _four(shares))
     if protocol.overlap == "IoU of pixels -1 / +1":
         return pixel_iou(true, box)
     if protocol.overlap == "generalised IoU":
@@ -122,6 +125,13 @@ def _padded(box: Four, record: BoxRecord, side: int) -> Four:
     left, top = (side - record.width) // 2, (side - record.height) // 2
     shifted = (box[0] + left, box[1] + top, box[2] + left, box[3] + top)
     x1, y1, x2, y2 = (1000.0 * value / side for value in shifted)
+    return x1, y1, x2, y2
+
+
+def _shares(box: Four, record: BoxRecord) -> Four:
+    """The box in shares of the image with three decimals."""
+    sides = (record.width, record.height) * 2
+    x1, y1, x2, y2 = (round(value / side, 3) for value, side in zip(box, sides, strict=True))
     return x1, y1, x2, y2
 
 

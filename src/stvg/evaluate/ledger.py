@@ -12,9 +12,10 @@ SHOWN = 3
 
 @dataclass(slots=True)
 class Entry:
-    """One kind of fault: how often, and where first."""
+    """One kind of fault: how often, in how many places, and where first."""
 
     count: int = 0
+    noted: int = 0
     places: list[str] = field(default_factory=list)
 
 
@@ -35,6 +36,7 @@ class Ledger:
         """Count something that was found at ``place``."""
         entry = self.entries.setdefault(name, Entry())
         entry.count += count
+        entry.noted += 1
         if len(entry.places) < SHOWN:
             entry.places.append(place)
 
@@ -45,7 +47,7 @@ class Ledger:
     def lines(self) -> Iterator[str]:
         """One sentence a kind, for people."""
         for name, entry in self.entries.items():
-            more = ", ..." if entry.count > len(entry.places) else ""
+            more = ", ..." if entry.noted > len(entry.places) else ""
             yield f"{entry.count} x {name}: {'; '.join(entry.places)}{more}"
 
     def as_json(self) -> dict[str, Any]:

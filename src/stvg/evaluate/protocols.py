@@ -139,9 +139,13 @@ class BoxProtocol(Protocol):
     """
 
     thresholds: tuple[float, ...] = choice("thresholds", (0.5,))
-    overlap: Literal["IoU", "generalised IoU", "IoU of pixels -1 / +1", "IoU on padded square"] = (
-        choice("overlap", "IoU")
-    )
+    overlap: Literal[
+        "IoU",
+        "IoU of shares of the image, true ones to 0.001",
+        "generalised IoU",
+        "IoU of pixels -1 / +1",
+        "IoU on padded square",
+    ] = choice("overlap", "IoU")
     unread: Literal["counts 0", "left out"] = choice("answer that could not be read", "counts 0")
 
 
@@ -282,7 +286,7 @@ _TIMES = (
         family=_ANY,
         source="the habit of the field",
         strict=False,
-        refuses=_EVERY_FAULT,
+        refuses=(MISSING_QUERY, NOTHING_FOUND, ANY_FAULT),
     ),
     TimeProtocol(name="time_r1", family=_ANY, source="xiaomi-research/time-r1", has_average=True),
     TimeProtocol(
@@ -344,12 +348,13 @@ _BOXES = (
         family=_ANY,
         source="the habit of the field; apple/ml-ferret",
         strict=False,
-        refuses=_EVERY_FAULT,
+        refuses=(MISSING_QUERY, NOTHING_FOUND, ANY_FAULT),
     ),
     BoxProtocol(
         name="llava_st_rec",
         family=_ANY,
         source=_LLAVA_ST + ", eval_rec",
+        overlap="IoU of shares of the image, true ones to 0.001",
         strict=False,
         unread="left out",
         missing_query="left out",

@@ -39,6 +39,7 @@ Fault = tuple[str, str, int]
 """What is odd: name, detail, how often."""
 
 SPAN_OUTSIDE = "span outside the video"
+NO_SPAN = "boxes without a span"
 _EDGE = 1e-6
 _HAS_SALIENCY = "truth has saliency"
 
@@ -120,6 +121,8 @@ class Tubes(Task):
             if found.missing_boxes:
                 detail = f"frame {found.first_missing}, {found.missing_boxes} in all"
                 faults.append((MISSING_BOX, detail, found.missing_boxes))
+            if protocol.grid != "frames with boxes" and _lacks_span(answer, protocol):
+                faults.append((NO_SPAN, f"{len(answer.frames)} boxes", 1))
             rows.append(((found.tiou, found.viou, found.gt_viou), faults))
         return rows
 
@@ -179,6 +182,14 @@ class Tubes(Task):
         if np.isfinite(record.boxes).any():
             return None
         return str(record.extra.get("no_boxes", "it has no boxes"))
+
+
+def _lacks_span(answer: Answer, protocol: TubeProtocol) -> bool:
+    """Whether there are boxes, but no span that the protocol could compare."""
+    has_span = answer.span_frames is not None or (
+        protocol.unit == "seconds" and answer.span_s is not None
+    )
+    return len(answer.frames) > 0 and not has_span
 
 
 class Times(Task):

@@ -1,6 +1,6 @@
 """Predictions JSONL: the answers to the queries of a benchmark, one line a query.
 
-What ``stvg predict`` writes and ``stvg evaluate`` reads. Frames are numbers in the source video,
+What ``stvg evaluate`` reads. Frames are numbers in the source video,
 spans half-open. A query that failed has a line too, with ``error`` set, so that it is counted. The
 file grows line by line over hours and survives a killed process: a half-written last line is
 recognised, and removed when the run is resumed. docs/formats.md has an example and all fields.
@@ -40,6 +40,7 @@ from .documents import (
 from .parts import FOUR_NUMBERS, MAX_FRAMES, ONLY_FRAME_KEYS, FrameKey, FrameNumber, MaskPart
 
 _TITLE = "predictions JSONL"
+_GZIP = b"\x1f\x8b"
 
 
 class PredictionLine(Checked):
@@ -412,10 +413,12 @@ def _line_problem(error: ValidationError, line: bytes) -> str:
         if b'"format"' in line and first["type"] in {"missing", "extra_forbidden"}:
             return (
                 'expected one answer a line, found a document with a field "format"; it may be a '
-                "prediction or tracks file, which is not what `stvg predict` writes"
+                "prediction or tracks file, which is another format"
             )
         return describe(error, PredictionLine)
     reason, _, column = syntax_place(first["msg"])
+    if line.startswith(_GZIP):
+        return "the file is compressed with gzip; unpack it first (gunzip)"
     if not line.endswith(b"\n"):
         return (
             f"column {column}: the line is cut off, {reason}; the run that wrote it was probably "
