@@ -31,7 +31,9 @@ class Config(BaseModel):
         stvg.errors.UsageError: Size: there is no option 'widht', did you mean 'width'?
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False
+    )
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -84,8 +85,6 @@ def _optional(package: str, module: str, purpose: str, extra: str) -> Finding:
 
 def _try_video() -> str:
     """Write and read back a few frames."""
-    import tempfile
-
     import av
     import numpy as np
 
@@ -139,6 +138,9 @@ def _cache() -> Finding:
     used = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     free = shutil.disk_usage(existing).free
     found = f"{folder}, {used / 1e6:.0f} MB used, {free / 1e9:.0f} GB free"
-    if not os.access(existing, os.W_OK):
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError:
         return Finding("frame cache", "broken", found, "name a writable folder in STVG_CACHE")
     return Finding("frame cache", "ok", found)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stvg.errors import UsageError
 from stvg.methods.base import Method, Plan, ScenePlan
 from stvg.perception.choose import load_detector
 from stvg.perception.track import perceive
@@ -47,7 +48,8 @@ def ground(
         One prediction a query, in order. Nothing found is a prediction without a tube.
 
     Raises:
-        UsageError: If a query is empty or an option unknown.
+        UsageError: If there is no query or an empty one, an option is unknown, or ``method``
+            names something that is no method.
         VideoError: If the video cannot be read.
         MissingExtraError: If the method needs a package that is not installed.
         WeightsError: If model weights cannot be had.
@@ -55,8 +57,10 @@ def ground(
     started = time.perf_counter()
     asked = _as_queries(queries)
     if isinstance(method, str):
-        method = find_method(method).create(model, options)
-    assert isinstance(method, Method)
+        found = find_method(method)
+        if not (isinstance(found, type) and issubclass(found, Method)):
+            raise UsageError(f"expected a subclass of stvg.methods.base.Method from {method!r}")
+        method = found.create(model, options)
     meta = probe(video)
     plans = [method.plan(meta, query) for query in asked]
     clips = _read(meta, plans, threads, stages)
@@ -82,6 +86,8 @@ def ground(
 
 def _as_queries(queries: str | Query | Sequence[str | Query]) -> list[Query]:
     several = [queries] if isinstance(queries, (str, Query)) else list(queries)
+    if not several:
+        raise UsageError("expected at least one sentence as query, found none")
     return [Query(query) if isinstance(query, str) else query for query in several]
 
 

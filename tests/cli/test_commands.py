@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,6 +32,33 @@ def test_help_lists_all_commands(stvg: Run) -> None:
     result = stvg("--help")
     assert result.code == 0
     assert all(command in result.out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("words", [[], ["data"]])
+def test_without_words_the_help_is_shown_once(words: list[str], stvg: Run) -> None:
+    result = stvg(*words)
+    assert result.code == 2
+    assert (result.out + result.err).count("Usage:") == 1
+    assert "stvg: " not in result.err
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [
+        (">&-", 0, ""),  # closed by the caller
+        ("| true", 0, ""),  # a reader that goes away; the code is the reader's
+        pytest.param(
+            "> /dev/full", 1, "stvg: cannot print the result",
+            marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full"),
+        ),
+    ],
+)  # fmt: skip
+def test_standard_output_that_takes_nothing(redirection: str, code: int, said: str) -> None:
+    line = f"{shlex.quote(sys.executable)} -m stvg schema {redirection}"
+    result = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
+    assert result.returncode == code
+    assert result.stderr.startswith(said)
+    assert result.stderr.count("\n") == bool(said)
 
 
 def test_version(stvg: Run) -> None:
@@ -118,6 +146,21 @@ def test_doctor_says_what_is_broken(
     assert result.code == 1
     states = {item["what"]: item["state"] for item in json.loads(result.out)}
     assert states["detector weights (yolox_nano)"] == "broken"
+
+
+def test_doctor_tries_the_cache(stvg: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise PermissionError
+
+    def state() -> str:
+        findings = json.loads(stvg("doctor", "--json").out)
+        return next(str(item["state"]) for item in findings if item["what"] == "frame cache")
+
+    monkeypatch.setenv("STVG_CACHE", str(tmp_path))
+    assert state() == "ok"
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr("stvg.diagnosis.tempfile.TemporaryFile", refuse)  # root may write anywhere
+    assert state() == "broken"
 
 
 def test_world(stvg: Run, tmp_path: Path) -> None:

@@ -152,12 +152,15 @@ def test_what_is_no_video(kind: str, stvg: Run, drawn_clip: Path, tmp_path: Path
         (["{clip}", "the ball", "--queries", "{tmp}/absent.txt"], "cannot be read"),
         (["{clip}", "the ball", "--queries", "{tmp}/blank.txt"], "found none"),
         (["{clip}", "the ball", "--out", "{clip}"], "would replace the video"),
+        (["{clip}", "the ball", "--method", "fractions:Fraction"], "subclass of stvg.methods"),
+        (["{clip}", "the ball", "--model", "fractions:Fraction"], "to make a detector"),
+        (["{clip}", "the ball", "--set", "tracking.lost_s=.inf"], "finite"),
         (["{clip}", "a", "--out", "{tmp}/x.mp4", "--overlay", "{tmp}/x.mp4"], "would replace"),
         (["{clip}", "the ball", "--overlay", "{tmp}/x.avi"], ".mp4"),
         (["{clip}", "the ball", "--sheet", "{tmp}/x.jpg"], ".png"),
         (["{clip}", "the ball", "--bogus"], "--bogus"),
         (["{clip}", "the ball", "--threads", "-1"], "--threads"),
-        ([], "video"),
+        ([], "VIDEO"),
     ],
 )
 def test_wrong_usage(
@@ -168,6 +171,15 @@ def test_wrong_usage(
     assert result.code == 2, result.err
     assert_one_paragraph(result.err, expected)
     assert [path.name for path in tmp_path.iterdir()] == ["blank.txt"]
+
+
+def test_the_sentences_are_not_overwritten(stvg: Run, drawn_clip: Path, tmp_path: Path) -> None:
+    sentences = tmp_path / "sentences.txt"
+    sentences.write_text("the ball\n")
+    result = stvg("ground", drawn_clip, "--queries", sentences, *BLOBS, "--out", sentences)
+    assert result.code == 2
+    assert_one_paragraph(result.err, "would replace the file with the sentences")
+    assert sentences.read_text() == "the ball\n"
 
 
 @pytest.mark.parametrize("option", ["--out", "--overlay", "--sheet"])
@@ -186,6 +198,20 @@ def test_an_earlier_result_survives_a_failure(stvg: Run, drawn_clip: Path, tmp_p
     missing = tmp_path / "missing.mp4"
     assert stvg("ground", missing, "the ball", *BLOBS, "--out", out).code == 1
     assert out.read_text() == "an earlier result"
+
+
+def test_ctrl_c_is_said_and_leaves_nothing_half_written(
+    stvg: Run, drawn_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stvg.video.overlay.VideoWriter.write", interrupted)
+    words = ("the ball", *BLOBS, "--out", tmp_path / "p.json", "--overlay", tmp_path / "o.mp4")
+    result = stvg("ground", drawn_clip, *words)
+    assert result.code == 130
+    assert_one_paragraph(result.err, "interrupted")
+    assert [path.name for path in tmp_path.iterdir()] == ["p.json"]  # complete before the overlay
 
 
 def test_debug_shows_the_traceback(stvg: Run, tmp_path: Path) -> None:

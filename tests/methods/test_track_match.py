@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from stvg.errors import UsageError
 from stvg.methods.track_match import Method, cues
-from stvg.types import Prediction, Query, Scene
+from stvg.types import Prediction, Query, Scene, SceneObject
 from tests.methods.scenes import FPS, clip, meta, move, rest, scene, thing
 
 
@@ -190,6 +191,7 @@ def test_one_box_for_every_frame_of_the_interval() -> None:
         ("the kettle", "'kettle' is not among the 80 classes"),  # no class
         ("", None),
         ("running", "is not among"),
+        ("犬が走る", "no English word"),
     ],
 )
 def test_nothing_found_says_why(text: str, reason: str | None) -> None:
@@ -212,6 +214,32 @@ def test_unsure_objects_are_no_answer() -> None:
     faint = thing(1, "elephant", rest(60), score=0.2)
     assert ask(scene(faint), "the elephant").is_empty
     assert not ask(scene(faint), "the elephant", "min_confidence=0.1").is_empty
+
+
+def test_an_unsure_object_is_not_called_unseen() -> None:
+    faint = thing(1, "elephant", rest(60), score=0.2)
+    (reason,) = ask(scene(faint), "the elephant").warnings
+    assert "not sure that it saw 'elephant' (mean confidence 0.20" in reason
+    assert "saw no" not in reason
+
+
+def test_few_looks_are_no_absences() -> None:
+    """A man seen in each of the frames looked at, one a second, walks and is there all along."""
+    looks = np.arange(0, 6 * FPS, FPS)
+    seen = thing(1, "person", move(0, 50, 350, 6), seen=lambda t: round(t * FPS) % FPS == 0)
+    made = replace(scene(seen), frames_seen=looks)
+    prediction = ask(made, "the man walks to the right")
+    assert not prediction.warnings
+    start_s, end_s = span(prediction)
+    assert end_s - start_s > 4
+    assert "never seen: motion leave" in ask(made, "the man leaves").warnings[0]
+
+
+def test_clothes_of_somebody_else_do_not_rule_out() -> None:
+    woman = thing(4, "person", rest(300), colours={"lower": {"blue": 0.9}})
+    prediction = ask(scene(DOG, woman), "the dog beside the woman in blue jeans")
+    assert not prediction.is_empty
+    assert chosen(prediction) == 2
 
 
 def test_words_that_the_detector_was_asked_for_are_classes() -> None:
@@ -240,6 +268,9 @@ def test_plan_asks_for_the_nouns() -> None:
     assert plan.scene is not None
     assert plan.scene.detector == "owner/detector"
     assert plan.scene.words == ("dog", "kettle")
+    wordless = Method.create("owner/detector").plan(meta(), Query("犬")).scene
+    assert wordless is not None
+    assert wordless.words == ()
 
 
 @pytest.mark.parametrize("assignment", ["bogus=1", "min_class=2", "tracking.fps=-1", "min_class"])
@@ -263,8 +294,8 @@ def test_best_segment(signal: list[float], threshold: float, expected: tuple[int
 
 @pytest.mark.parametrize("name", sorted(cues.MOTIONS))
 @pytest.mark.parametrize("item", [MAN, WALKER, thing(1, "dog", rest(60), seen=lambda t: t < 0.05)])
-def test_every_motion_is_a_share_and_zero_out_of_view(name: str, item: object) -> None:
-    path = cues.make_path(item, meta())  # type: ignore[arg-type]
+def test_every_motion_is_a_share_and_zero_out_of_view(name: str, item: SceneObject) -> None:
+    path = cues.make_path(item, scene(item))
     signal = cues.motion_signal(name, path)
     assert signal.shape == path.times_s.shape
     assert ((signal >= 0) & (signal <= 1)).all()

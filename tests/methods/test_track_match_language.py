@@ -94,6 +94,30 @@ def test_colour_of_another_object_stays_with_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "own", "others"),
+    [
+        ("the dog beside the woman in jeans", [], ["jeans"]),  # a garment
+        ("the dog runs to the man in white", [], ["white"]),  # no garment named
+        ("the man in black hugs the girl in a red dress", ["black"], ["red"]),
+        ("the man with the dog in a red shirt", ["red"], []),  # dogs wear no shirts
+        ("the man with a hand on the dog in a red shirt", ["red"], []),  # nor do hands
+    ],
+)
+def test_clothes_belong_to_the_person_mentioned_last(
+    text: str, own: list[str], others: list[str]
+) -> None:
+    parsed = parse_query(text)
+    assert [colour.word for colour in parsed.target.colours] == own
+    assert [c.word for r in parsed.relations for c in r.other.colours] == others
+
+
+def test_a_persons_own_feet_are_no_other_object() -> None:
+    parsed = parse_query("the man juggles a ball with his feet")
+    assert [relation.other.word for relation in parsed.relations] == ["ball"]
+    assert "feet" in parsed.unused
+
+
+@pytest.mark.parametrize(
     ("text", "motions"),
     [
         ("the dog runs to the right", ("fast", "right")),

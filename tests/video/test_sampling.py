@@ -271,3 +271,7 @@ def test_plans_are_values() -> None:
     plan = SamplingPlan(times_s=np.array([1.0, 2.0]), fixed_size=[64, 32])  # type: ignore[arg-type]
     assert plan == SamplingPlan(times_s=(1.0, 2.0), fixed_size=(64, 32))
     assert hash(plan) == hash(SamplingPlan(times_s=[1, 2], fixed_size=(64, 32)))
+
+
+def test_a_rate_far_below_one_frame_gives_the_first() -> None:
+    assert SamplingPlan(fps=1e-9).times(TEN_SECONDS).tolist() == [0.0]

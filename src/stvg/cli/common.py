@@ -83,15 +83,16 @@ def progress_bars(*, quiet: bool) -> Iterator[Stages]:
         yield stage
 
 
-def check_outputs(video: Path, **outputs: Path | None) -> None:
+def check_outputs(video: Path, queries: Path | None = None, **outputs: Path | None) -> None:
     """Refuse, before any work, outputs that cannot be written or that would replace something.
 
     Args:
         video: The input.
+        queries: The file with the sentences, where one was given; an input, too.
         **outputs: Option name -> path, None where it was not given.
 
     Raises:
-        UsageError: If two outputs, or an output and the video, are the same file, or a suffix
+        UsageError: If two outputs, or an output and an input, are the same file, or a suffix
             names a kind of file that is not written.
         OutputError: If a place cannot be written to.
     """
@@ -100,6 +101,8 @@ def check_outputs(video: Path, **outputs: Path | None) -> None:
 
     suffixes = {"overlay": tuple(MUXERS), "sheet": (".png",)}
     taken = {video.resolve(): "the video itself"}
+    if queries is not None:
+        taken[queries.resolve()] = "the file with the sentences"
     for name, path in outputs.items():
         if path is None:
             continue

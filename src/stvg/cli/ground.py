@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 def ground(
-    video: Annotated[Path, typer.Argument(help="The video.", show_default=False)],
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="The video.", show_default=False)],
     query: Annotated[
         list[str] | None,
-        typer.Argument(metavar="QUERY...", help="One sentence or several.", show_default=False),
+        typer.Argument(metavar="QUERY", help="One sentence or several.", show_default=False),
     ] = None,
     queries: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Text file with a sentence on each line.")
@@ -62,7 +62,7 @@ def ground(
     from stvg.grounding import ground as find
 
     sentences = _sentences(query or [], queries)
-    check_outputs(video, out=out, overlay=overlay, sheet=sheet)
+    check_outputs(video, queries, out=out, overlay=overlay, sheet=sheet)
     with progress_bars(quiet=quiet) as stages:
         predictions = find(
             video,

@@ -8,6 +8,8 @@ quick. Exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted.
 
 from __future__ import annotations
 
+import errno
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -32,6 +34,7 @@ app = typer.Typer(
 )
 
 _HELPERS = ("main", "common")
+_INTERRUPTED = 130  # exit code; typer gives it back instead of raising KeyboardInterrupt
 # Base of typer's errors about the words on the line; its module differs between versions of typer.
 _WrongUsage: type[Exception] = next(
     base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
@@ -78,36 +81,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller: nobody wants to read it
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     try:
-        result = app(words, standalone_mode=False)
-        return int(result) if isinstance(result, int) else 0
-    except StvgError as error:
-        if debug:
-            raise
-        return _fail(str(error), error.exit_code)
+        result = app([word for word in words if word != "--debug"], standalone_mode=False)
+        sys.stdout.flush()
     except typer.Exit as leaving:
         return int(leaving.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; nothing was written", 130)
+        result = _INTERRUPTED
     except BrokenPipeError:
-        return 1
+        return _stop_printing()
     except Exception as error:
-        if isinstance(error, _WrongUsage):
-            context = getattr(error, "ctx", None)
-            if context is not None and not words:
-                typer.echo(context.get_help())
-                return 2
-            place = context.command_path if context else "stvg"
-            return _fail(f"{error.format_message()} See: {place} --help", 2)  # type: ignore[attr-defined]
-        if debug:
+        if debug and not isinstance(error, _WrongUsage):
             raise
-        kind = type(error).__name__
-        return _fail(
-            f"unexpected {kind}: {error}. This is a fault of stvg, please report it; --debug "
-            "shows where it happened",
-            1,
-        )
+        return _explain(error)
+    if result == _INTERRUPTED:
+        return _fail("interrupted; what was not complete was not written", _INTERRUPTED)
+    return int(result) if isinstance(result, int) else 0
+
+
+def _explain(error: Exception) -> int:
+    """Turn an error into one paragraph and an exit code."""
+    if isinstance(error, StvgError):
+        return _fail(str(error), error.exit_code)
+    if isinstance(error, _WrongUsage):
+        message = error.format_message()  # type: ignore[attr-defined]
+        if not message:  # no word was given, and typer has printed the help
+            return 2
+        context = getattr(error, "ctx", None)
+        place = context.command_path if context else "stvg"
+        return _fail(f"{message} See: {place} --help", 2)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        _stop_printing()
+        return _fail("cannot print the result: the disk behind standard output is full", 1)
+    return _fail(
+        f"unexpected {type(error).__name__}: {error}. This is a fault of stvg, please report it; "
+        "--debug shows where it happened",
+        1,
+    )
+
+
+def _stop_printing() -> int:
+    """Leave standard output alone, so that Python does not try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _fail(message: str, code: int) -> int:

@@ -12,7 +12,10 @@ from stvg.errors import UsageError
 
 def schema(
     name: Annotated[
-        str | None, typer.Argument(help="A format; without it all of them.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="A format; without it all of them.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Print the JSON Schema of a file format.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def tracks(
-    video: Annotated[Path, typer.Argument(help="The video.", show_default=False)],
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="The video.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="Write the tracks to this JSON.")] = None,
     detector: Annotated[
         str, typer.Option(help="Name, YOLOX .onnx, or transformers folder or hub id.")

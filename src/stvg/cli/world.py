@@ -11,7 +11,9 @@ from stvg.cli.common import QuietOption, note, progress_bars
 
 
 def world(
-    folder: Annotated[Path, typer.Argument(help="A new folder.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A new folder.", show_default=False)
+    ],
     split: Annotated[
         Literal["train", "val", "test"], typer.Option(help="Which part; test is fixed.")
     ] = "test",

@@ -212,7 +212,7 @@ def _parse(path: Path, data: bytes) -> dict[str, Any]:
     except ValueError as error:
         reason, line, column = syntax_place(str(error))
         advice = (
-            "it may hold one record a line, the format of `stvg predict` that `stvg evaluate` reads"
+            "it may hold one record a line, the format that `stvg evaluate` reads"
             if reason.startswith("trailing characters")
             else "it may be cut off or edited by hand; write it again or correct that place "
             "(UTF-8, no NaN, no Infinity)"

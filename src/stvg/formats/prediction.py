@@ -1,6 +1,6 @@
 """Prediction JSON, ``stvg.prediction/1``: the answer to one query, a box for every frame.
 
-What ``stvg ground --out`` writes and ``stvg export`` reads. A file can also hold the answers to
+What ``stvg ground --out`` writes. A file can also hold the answers to
 several queries on one video, ``stvg.predictions/1``: a list of the same documents.
 
 The file holds what a reader of the answer needs. Scores and masks of single boxes, and form and id

@@ -1,6 +1,6 @@
 """Tracks JSON, ``stvg.tracks/1``: every object that was tracked in one video.
 
-What ``stvg tracks --out`` writes and ``stvg paint`` reads. docs/formats.md has an example and all
+What ``stvg tracks --out`` writes. docs/formats.md has an example and all
 fields.
 """
 

@@ -63,7 +63,14 @@ def load_detector(
 
 def _own_detector(reference: str, threshold: float) -> Detector:
     """The detector that a class or function of a user makes."""
-    detector: Detector = load_object(reference)(threshold=threshold)
+    make = load_object(reference)
+    try:
+        detector: Detector = make(threshold=threshold)
+    except TypeError as error:
+        raise UsageError(
+            f"expected {reference} to make a detector when called with threshold=..., found: "
+            f"{error}"
+        ) from error
     missing = [
         part for part in ("name", "classes", "long_side", "detect") if not hasattr(detector, part)
     ]

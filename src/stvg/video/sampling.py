@@ -105,7 +105,7 @@ class SamplingPlan:
         if self.fps is not None:
             fps = Fraction(self.fps)
             wanted = max(1, math.ceil((end_s - start_s) * float(fps) - 1e-6))
-            steps = np.arange(wanted) * fps.denominator / fps.numerator
+            steps = np.arange(wanted) * float(fps.denominator) / float(fps.numerator)
             times = np.asarray(start_s + steps, np.float64)
         else:
             shown = meta.times_s + TIME_TOLERANCE_S

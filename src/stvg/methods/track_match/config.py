@@ -29,6 +29,6 @@ class TrackMatchConfig(Config):
         0.3, ge=0, le=1, description="peak from which a motion counts as seen"
     )
     prominence_weight: float = Field(
-        0.5, ge=0, description="weight of being large, long and sure, against 1 for each cue"
+        0.5, ge=0, description="weight of being large and long in view, against 1 for each cue"
     )
     candidates: int = Field(5, ge=1, description="objects shown with their scores in the details")

@@ -16,11 +16,12 @@ import numpy as np
 from stvg.geometry.boxes import interpolate_boxes
 from stvg.methods.track_match.language import Colour, Relation, Thing
 from stvg.perception.appearance import COLOURS, PARTS
-from stvg.types import BoolArray, FloatArray, SceneObject, VideoMeta
+from stvg.types import BoolArray, FloatArray, Scene, SceneObject
 
 GRID_HZ = 10.0
 _SMOOTH_S = 0.15  # standard deviation of the smoothing of boxes
-_BLINK_S = 0.4  # an absence shorter than this is a blink of the detector
+_BLINK_S = 0.4  # an absence shorter than this is a blink of the detector,
+_BLINK_LOOKS = 1.5  # and so is one shorter than so many steps between looked-at frames
 _EVENT_S = 1.0  # how long entering and leaving last
 
 
@@ -33,6 +34,7 @@ class Path:
         seen: Whether the object is in view, (M,) bool; blinks count as in view.
         boxes: Smoothed ``xyxy`` pixels, (M, 4); where not seen the nearest or interpolated box.
         picture: Width and height of the frame in pixels.
+        blink_s: Absences up to this are blinks, seconds.
         source: The object.
     """
 
@@ -40,6 +42,7 @@ class Path:
     seen: BoolArray
     boxes: FloatArray
     picture: tuple[int, int]
+    blink_s: float
     source: SceneObject
 
     @property
@@ -64,21 +67,28 @@ class Path:
         return np.asarray(np.gradient(values, self.times_s, axis=0))
 
 
-def make_path(item: SceneObject, meta: VideoMeta) -> Path:
-    """Bring an object to the grid."""
+def make_path(item: SceneObject, scene: Scene) -> Path:
+    """Bring an object of a scene to the grid."""
+    meta, blink_s = scene.video, blink_of(scene)
     count = max(int(np.ceil(meta.duration_s * GRID_HZ)), 1)
     grid = (np.arange(count) + 0.5) * meta.duration_s / count
     times, boxes = item.track.times_s(meta), item.track.boxes
     seen = np.zeros(count, bool)
-    for first, last in appearances(times):
+    for first, last in appearances(times, blink_s):
         seen |= (grid >= times[first] - 0.5 / GRID_HZ) & (grid <= times[last] + 0.5 / GRID_HZ)
     smooth = _smooth(interpolate_boxes(times, boxes, grid), seen)
-    return Path(grid, seen, smooth, (meta.width, meta.height), item)
+    return Path(grid, seen, smooth, (meta.width, meta.height), blink_s, item)
 
 
-def appearances(times_s: FloatArray) -> list[tuple[int, int]]:
+def blink_of(scene: Scene) -> float:
+    """Seconds up to which an absence is a blink; more where few frames were looked at."""
+    steps = np.diff(scene.video.times_s[scene.frames_seen])
+    return max(_BLINK_S, _BLINK_LOOKS * float(np.median(steps))) if len(steps) else _BLINK_S
+
+
+def appearances(times_s: FloatArray, blink_s: float) -> list[tuple[int, int]]:
     """First and last index of each uninterrupted stretch of sightings (N,), blinks ignored."""
-    breaks = np.flatnonzero(np.diff(times_s) > _BLINK_S)
+    breaks = np.flatnonzero(np.diff(times_s) > blink_s)
     firsts = [0, *(int(b) + 1 for b in breaks)]
     lasts = [*(int(b) for b in breaks), len(times_s) - 1]
     return list(zip(firsts, lasts, strict=True))
@@ -149,9 +159,9 @@ def _event(path: Path, *, entering: bool) -> FloatArray:
     result = np.zeros(len(grid))
     edges = np.flatnonzero(np.diff(np.concatenate([[False], seen, [False]]).astype(int)))
     for first, end in edges.reshape(-1, 2):
-        if entering and first * step > _BLINK_S:
+        if entering and first * step > path.blink_s:
             result[first : first + int(_EVENT_S * GRID_HZ)] = 1.0
-        if not entering and (len(grid) - end) * step > _BLINK_S:
+        if not entering and (len(grid) - end) * step > path.blink_s:
             result[max(0, end - int(_EVENT_S * GRID_HZ)) : end] = 1.0
     return result
 

@@ -8,6 +8,7 @@ of are kept and shown, so that a reader sees what was not understood. The rules 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from stvg.methods.track_match.lexicon import (
@@ -19,6 +20,7 @@ from stvg.methods.track_match.lexicon import (
     GARMENTS,
     PERSON,
     POSITION_WORDS,
+    POSSESSIVES,
     RELATION_WORDS,
     SIZE_WORDS,
     STOPPERS,
@@ -207,7 +209,9 @@ def _step(tokens: list[str], place: int, state: _State) -> int:
     elif word in STOPPERS and word not in ("and", "of"):
         _settle_colours(state)
         state.kind = "with"
-    elif word not in DETERMINERS | FILLERS | {"and", "of", "s", "'s"}:
+    elif word in DETERMINERS:  # it opens the next phrase
+        _settle_colours(state)
+    elif word not in FILLERS | {"and", "of", "s", "'s"}:
         _read_unknown(tokens, place, state)
     return 1
 
@@ -274,7 +278,7 @@ def _is_fruit(tokens: list[str], place: int) -> bool:
 
 
 def _read_garment(tokens: list[str], place: int, state: _State) -> int:
-    """Clothes: the colours before them belong to the target's upper or lower half."""
+    """Clothes: the colours before them belong to their wearer's upper or lower half."""
     word = tokens[place]
     if word in UNMEASURED_WEAR and class_of(word) is None:
         state.unused += [colour.word for colour in state.colours] + [word]
@@ -288,8 +292,7 @@ def _read_garment(tokens: list[str], place: int, state: _State) -> int:
         worn = [Colour(word, GARMENT_COLOURS[word], part)]
     if state.target is None:
         state.target = Thing("person", PERSON)
-    state.target = replace(state.target, colours=(*state.target.colours, *worn))
-    state.colours.clear()
+    _give_colours(state, worn)
     if not worn:
         state.unused.append(word)
     return 1
@@ -309,6 +312,8 @@ def _read_noun(tokens: list[str], place: int, state: _State) -> int:
     thing = Thing(noun, classes, tuple(state.colours), tuple(state.sizes), tuple(state.positions))
     if state.target is None:
         state.target = thing
+    elif is_body_part(thing) and tokens[place - 1] in POSSESSIVES:
+        state.unused.append(noun)  # "with his feet": no other object
     else:
         state.relations.append(Relation(state.kind, thing))
         state.kind = "with"
@@ -339,10 +344,21 @@ def _read_motion(tokens: list[str], place: int, state: _State) -> int:
 
 
 def _settle_colours(state: _State) -> None:
-    """Colours that no noun followed ("the man in white") belong to the target."""
+    """Colours that no noun followed ("the man in white") belong to what was mentioned before."""
     if state.colours and state.target is not None:
-        state.target = replace(state.target, colours=(*state.target.colours, *state.colours))
-        state.colours.clear()
+        _give_colours(state, state.colours)
+
+
+def _give_colours(state: _State, colours: Sequence[Colour]) -> None:
+    """Colours behind their noun: of the person mentioned last, or else of the target."""
+    assert state.target is not None
+    last = state.relations[-1] if state.relations else None
+    if last is not None and "person" in last.other.classes and not is_body_part(last.other):
+        wearer = replace(last.other, colours=(*last.other.colours, *colours))
+        state.relations[-1] = replace(last, other=wearer)
+    else:
+        state.target = replace(state.target, colours=(*state.target.colours, *colours))
+    state.colours.clear()
 
 
 def _read_unknown(tokens: list[str], place: int, state: _State) -> None:

@@ -24,7 +24,7 @@ _PERSON_WORDS = """
     bartender doctor nurse teacher student pupil clerk host guest bride groom couple mother father
     mom mum dad mommy daddy parent parents grandmother grandfather grandma grandpa brother sister
     son daughter friend wife husband uncle aunt boyfriend girlfriend king queen prince princess
-    owner crowd team pair figure guitarist boxer wrestler gymnast golfer
+    owner crowd team pair figure boxer wrestler gymnast golfer
 """.split()
 
 # Parts of a person: detectors draw the whole person, which the answer then says.
@@ -245,7 +245,7 @@ _IRREGULAR = {
     "ran": "run", "went": "go", "came": "come", "flew": "fly", "fell": "fall", "rose": "rise",
     "left": "leave", "sat": "sit", "stood": "stand", "lying": "lie", "lay": "lie", "lain": "lie",
     "swam": "swim", "slid": "slide", "bent": "bend", "knelt": "kneel", "drove": "drive",
-    "leapt": "leap", "sprang": "jump", "gone": "go", "dropped": "drop", "falls": "fall",
+    "leapt": "leap", "sprang": "jump", "gone": "go",
 }  # fmt: skip
 
 
@@ -293,6 +293,7 @@ DETERMINERS = frozenset(
     "the a an this that these those his her its their my your our another some any one two three "
     "each every both".split()
 )
+POSSESSIVES = frozenset("his her its their my your our".split())
 # Words that end a noun phrase.
 STOPPERS = frozenset(
     "in on at with without of by near beside behind between next to towards toward from into onto "

@@ -18,7 +18,7 @@ from stvg.geometry.boxes import clip_boxes
 from stvg.geometry.tubes import densify
 from stvg.methods.base import Method, Plan, ScenePlan
 from stvg.methods.track_match.config import TrackMatchConfig
-from stvg.methods.track_match.cues import appearances
+from stvg.methods.track_match.cues import appearances, blink_of
 from stvg.methods.track_match.language import ParsedQuery, Thing, is_body_part, parse_query
 from stvg.methods.track_match.scoring import Candidate, rank_candidates
 from stvg.types import Clip, Interval, Prediction, Query, Scene, SceneObject, Tube, VideoMeta
@@ -51,7 +51,8 @@ class TrackMatch(Method):
         """All objects of the video; an open-vocabulary detector is asked for the nouns."""
         del meta
         parsed = parse_query(query.text)
-        words = (parsed.target.word, *(relation.other.word for relation in parsed.relations))
+        nouns = (parsed.target.word, *(relation.other.word for relation in parsed.relations))
+        words = tuple(noun for noun in nouns if noun)
         return Plan(
             scene=ScenePlan(
                 self.config.detector, self.config.threshold, self.config.tracking, words
@@ -84,35 +85,44 @@ class TrackMatch(Method):
             "method": self.name,
             "model": scene.detector,
         }
-        reason = self._why_nothing(output, scene)
+        sure = [
+            candidate
+            for candidate in output.candidates
+            if candidate.cues["confidence"] >= self.config.min_confidence
+        ]
+        reason = self._why_nothing(output, sure, scene)
         if reason is not None:
             return Prediction(
                 tube=None, warnings=(reason,), details=self._details(output), **common
             )
-        best = output.candidates[0]
+        output, best = replace(output, candidates=sure), sure[0]
         tube = self._tube(best, scene)
         return Prediction(
             tube=tube,
             score=round(best.score, 4),
-            warnings=tuple(self._warnings(output, tube, best)),
+            warnings=tuple(self._warnings(output, tube, best, scene)),
             details=self._details(output),
             **common,
         )
 
-    def _why_nothing(self, output: Output, scene: Scene) -> str | None:
-        """Why no object is the answer, or None when one is."""
+    def _why_nothing(self, output: Output, sure: Sequence[Candidate], scene: Scene) -> str | None:
+        """Why none of the surely seen objects is the answer, or None when one is."""
         noun, count = output.parsed.target.word, len(scene.objects)
+        if not noun:
+            return f"nothing found: {self.name} reads English, and the sentence has no English word"
         if not set(output.parsed.target.classes) & set(scene.classes):
             return (
                 f"nothing found: {noun!r} is not among the {len(scene.classes)} classes that "
                 f"{scene.detector} knows; an open-vocabulary detector looks for any word, e.g. "
                 "--model IDEA-Research/grounding-dino-tiny"
             )
-        sure = [
-            candidate
-            for candidate in output.candidates
-            if candidate.cues["confidence"] >= self.config.min_confidence
-        ]
+        if output.candidates and not sure:
+            most = max(candidate.cues["confidence"] for candidate in output.candidates)
+            return (
+                f"nothing found: {scene.detector} is not sure that it saw {noun!r} (mean "
+                f"confidence {most:.2f} at most, min_confidence asks for "
+                f"{self.config.min_confidence:g})"
+            )
         if not sure:
             others = sorted({item.track.label for item in scene.objects})
             seen = f"{count} others: {', '.join(others)}" if others else "no objects at all"
@@ -124,7 +134,6 @@ class TrackMatch(Method):
                     f"nothing found: of {len(sure)} objects that may be {noun!r} none shows "
                     f"the {name} (best score {best:.2f})"
                 )
-        output.candidates[:] = sure
         return None
 
     def _tube(self, best: Candidate, scene: Scene) -> Tube:
@@ -155,12 +164,12 @@ class TrackMatch(Method):
             interpolated=dense.interpolated[inside],
         )
 
-    def _warnings(self, output: Output, tube: Tube, best: Candidate) -> list[str]:
+    def _warnings(self, output: Output, tube: Tube, best: Candidate, scene: Scene) -> list[str]:
         """What a reader must know about an answer that was found."""
         parsed, notes = output.parsed, []
         assert tube.interpolated is not None
         seen = tube.times_s[~tube.interpolated]
-        stretches = appearances(seen) if len(seen) else []
+        stretches = appearances(seen, blink_of(scene)) if len(seen) else []
         notes += [
             f"not seen from {seen[last]:.2f} s to {seen[following]:.2f} s; the boxes there are "
             "interpolated"

@@ -52,7 +52,7 @@ def rank_candidates(parsed: ParsedQuery, scene: Scene, config: TrackMatchConfig)
         scene: What perception found.
         config: Weights and limits.
     """
-    paths = {item.track.id: cues.make_path(item, scene.video) for item in scene.objects}
+    paths = {item.track.id: cues.make_path(item, scene) for item in scene.objects}
     fits = {item.track.id: cues.class_score(parsed.target, item) for item in scene.objects}
     rivals = [item for item in scene.objects if fits[item.track.id] >= config.min_class]
     sizes = [paths[item.track.id] for item in rivals]
