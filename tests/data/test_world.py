@@ -273,11 +273,16 @@ def test_two_writings_are_equal(tmp_path: Path) -> None:
             assert path.read_bytes() == twin.read_bytes()
 
 
-@pytest.mark.parametrize("values", [{"clips": 0}, {"side": 32}, {"side": 65}])
+@pytest.mark.parametrize("values", [{"clips": 0}, {"side": 32}, {"side": 65}, {"side": 100_000}])
 def test_bad_numbers(values: dict[str, int], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected at least one clip"):
         write_world(tmp_path / "w", **values)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+
+
+def test_the_test_split_takes_no_seed(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="are fixed, found seed 3"):
+        write_world(tmp_path / "w", split="test", seed=3)
 
 
 def test_a_full_folder_is_left_alone(tmp_path: Path) -> None:

@@ -176,6 +176,15 @@ def test_absence_is_interpolated_and_said() -> None:
     assert any("not seen from 1.95 s to 3.00 s" in warning for warning in prediction.warnings)
 
 
+def test_a_cue_against_the_answer_is_said() -> None:
+    """The only dog is right of the man; it is the answer to "left of" only for want of another."""
+    prediction = ask(scene(MAN, DOG), "the dog left of the man")
+    assert not prediction.is_empty
+    assert any("hardly fits the sentence: left_of man (0.00)" in w for w in prediction.warnings)
+    fitting = ask(scene(MAN, DOG), "the dog right of the man")
+    assert not any("hardly fits" in warning for warning in fitting.warnings)
+
+
 def test_one_box_for_every_frame_of_the_interval() -> None:
     prediction = ask(scene(WALKER), "the man walks to the right")
     assert prediction.tube is not None

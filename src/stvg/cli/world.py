@@ -44,4 +44,4 @@ def world(
             progress=stages("drawing clips"),
         )
     if not quiet:
-        note(f"{clips} clips: {folder}")
+        note(f"{clips} clip{'s' * (clips != 1)}: {folder}")

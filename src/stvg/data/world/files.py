@@ -30,6 +30,8 @@ from stvg.types import Track, Tracks, VideoMeta
 from stvg.video import probe
 from stvg.video.writer import VideoWriter
 
+MOST_SIDE = 1024
+"""Largest side of written videos in pixels; a clip is drawn whole before it is written."""
 SIDE = 256
 """Side of the written videos in pixels: four times the size at which clips are planned."""
 
@@ -48,21 +50,27 @@ def write_world(
 
     Args:
         folder: Where to; must not exist or be empty.
-        split: ``train``, ``val`` or ``test``; the test split ignores ``seed``.
+        split: ``train``, ``val`` or ``test``.
         clips: How many.
-        seed: Another seed, other clips.
+        seed: Another seed, other clips; not for the test split, which is fixed.
         level: ``easy``, ``standard`` or ``hard``.
-        side: Width and height of the videos in pixels, an even number from 64 on.
+        side: Width and height of the videos in pixels, an even number from 64 to
+            1024.
         progress: Told the clips done.
 
     Raises:
         UsageError: If an argument is out of range.
         OutputError: If the folder is not empty or cannot be written.
     """
-    if clips < 1 or side < UNITS or side % 2:
+    if clips < 1 or not UNITS <= side <= MOST_SIDE or side % 2:
         raise UsageError(
-            f"expected at least one clip and an even side of at least {UNITS} pixels, found "
+            f"expected at least one clip and an even side of {UNITS} to {MOST_SIDE} pixels, found "
             f"{clips} clips and side {side}"
+        )
+    if split == "test" and seed:
+        raise UsageError(
+            f"the clips of the test split are fixed, found seed {seed}; leave the seed out, or "
+            "choose --split val"
         )
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):

@@ -23,6 +23,8 @@ from stvg.methods.track_match.language import ParsedQuery, Thing, is_body_part, 
 from stvg.methods.track_match.scoring import Candidate, rank_candidates
 from stvg.types import Clip, Interval, Prediction, Query, Scene, SceneObject, Tube, VideoMeta
 
+_MISFIT = 0.2  # a cue below this speaks against the answer, which then says so
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -177,6 +179,13 @@ class TrackMatch(Method):
         ]
         if best.unseen:
             notes.append(f"never seen: {', '.join(best.unseen)}; the interval does not follow it")
+        misfits = [
+            f"{name} ({value:.2f})"
+            for name, value in best.cues.items()
+            if value < _MISFIT and name not in best.unseen
+        ]
+        if misfits:
+            notes.append(f"hardly fits the sentence: {', '.join(misfits)}")
         if is_body_part(parsed.target):
             notes.append(f"{parsed.target.word!r} is drawn as the whole person")
         if parsed.unused:
