@@ -101,7 +101,7 @@ _SYNONYMS: dict[str, dict[str, float]] = {
     "fridge": {"refrigerator": 1},
     "cup": {"cup": 1, "wine glass": 0.6, "bottle": 0.5, "vase": 0.4},
     "mug": {"cup": 1, "bottle": 0.4, "vase": 0.4},
-    "bottle": {"bottle": 1, "vase": 0.5, "cup": 0.4},
+    "bottle": {"bottle": 1, "vase": 0.5, "cup": 0.2},
     "glass": {"cup": 0.8, "wine glass": 1},
     "beaker": {"cup": 1},
     "tumbler": {"cup": 1},
