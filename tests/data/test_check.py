@@ -289,5 +289,5 @@ def test_the_report_never_replaces_what_is_checked(store, capsys) -> None:
     path = store(GOOD)
     before = path.read_bytes()
     assert main(["data", "check", "hcstvg_v1", "-a", str(path), "--out", str(path)]) == 2
-    assert "would replace an input" in capsys.readouterr().err
+    assert "would replace the annotations" in capsys.readouterr().err
     assert path.read_bytes() == before

@@ -16,7 +16,6 @@ from stvg.evaluate.protocols import (
     markdown_table,
     protocols_for,
 )
-from stvg.evaluate.runner import values_of
 from tests.evaluate.helpers import box_record, time_record, tube_line, tube_record
 
 FAILED = {"span_frames": None, "boxes": {}, "error": "cannot decode v.mp4: it ends early"}
@@ -285,9 +284,6 @@ def test_access_to_several_results():
     report = evaluate("hcstvg_v1", [tube_record()], [tube_line()], protocol="ours,stcat")
     with pytest.raises(UsageError, match="results of ours, stcat"):
         _ = report.metrics
-    assert values_of(report, "vIoU").tolist() == [1.0]
-    with pytest.raises(UsageError, match="no protocol of this report"):
-        values_of(report, "J")
     with pytest.raises(UsageError, match="expected the id"):
         report.results["ours"].of("unknown")
 

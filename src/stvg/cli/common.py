@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -83,12 +83,11 @@ def progress_bars(*, quiet: bool) -> Iterator[Stages]:
         yield stage
 
 
-def check_outputs(video: Path, queries: Path | None = None, **outputs: Path | None) -> None:
+def check_outputs(inputs: Mapping[str, Path | None], **outputs: Path | None) -> None:
     """Refuse, before any work, outputs that cannot be written or that would replace something.
 
     Args:
-        video: The input.
-        queries: The file with the sentences, where one was given; an input, too.
+        inputs: What an input is called in a message -> path, None where it was not given.
         **outputs: Option name -> path, None where it was not given.
 
     Raises:
@@ -100,18 +99,17 @@ def check_outputs(video: Path, queries: Path | None = None, **outputs: Path | No
     from stvg.video.writer import MUXERS
 
     suffixes = {"overlay": tuple(MUXERS), "sheet": (".png",)}
-    taken = {video.resolve(): "the video itself"}
-    if queries is not None:
-        taken[queries.resolve()] = "the file with the sentences"
+    taken = {path.resolve(): what for what, path in inputs.items() if path is not None}
     for name, path in outputs.items():
         if path is None:
             continue
+        option = f"--{name.replace('_', '-')}"
         if path.resolve() in taken:
             raise UsageError(
-                f"--{name} {path} would replace {taken[path.resolve()]}; choose another name"
+                f"{option} {path} would replace {taken[path.resolve()]}; choose another name"
             )
         allowed = suffixes.get(name, (path.suffix.lower(),))
         if path.suffix.lower() not in allowed:
-            raise UsageError(f"--{name} is written as {' or '.join(allowed)}, found {path.name!r}")
-        taken[path.resolve()] = f"--{name}"
+            raise UsageError(f"{option} is written as {' or '.join(allowed)}, found {path.name!r}")
+        taken[path.resolve()] = option
         check_writable(path)

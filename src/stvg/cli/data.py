@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stvg.cli.common import JsonOption, QuietOption, note, print_json, progress_bars
+from stvg.cli.common import (
+    JsonOption,
+    QuietOption,
+    check_outputs,
+    note,
+    print_json,
+    progress_bars,
+)
 from stvg.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from rich.table import Table
 
@@ -143,7 +150,7 @@ def check(
 
     reader = find_benchmark(benchmark)
     further = companion_files(companions, trajectories)
-    check_output_files((annotations, *further.values()), (out,))
+    check_outputs({"the annotations": annotations, **named_inputs(further)}, out=out)
     with progress_bars(quiet=quiet or as_json) as stages:
         report = check_file(reader, annotations, further, videos, stages)
     if out is not None:
@@ -181,29 +188,9 @@ def companion_files(given: list[str] | None, trajectories: Path | None) -> dict[
     return found
 
 
-def check_output_files(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:
-    """Refuse, before any work, outputs that cannot be written or would replace a file in use.
-
-    Args:
-        inputs: Files that are read; None where one was not given.
-        outputs: Files to write; None where one was not asked for.
-
-    Raises:
-        UsageError: If an output is an input or another output.
-        OutputError: If a place cannot be written to.
-    """
-    from stvg.formats.atomic import check_writable
-
-    taken = {path.resolve() for path in inputs if path is not None}
-    for path in outputs:
-        if path is None:
-            continue
-        if path.resolve() in taken:
-            raise UsageError(
-                f"{path} would replace an input or another output; choose another name"
-            )
-        taken.add(path.resolve())
-        check_writable(path)
+def named_inputs(further: Mapping[str, Path]) -> dict[str, Path]:
+    """Further files by what messages call them."""
+    return {f"the file of --with {name}": path for name, path in further.items()}
 
 
 def _show_description(found: dict[str, Any]) -> None:

@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stvg.cli.common import JsonOption, QuietOption, note, print_json, progress_bars
-from stvg.cli.data import check_output_files, companion_files
+from stvg.cli.common import (
+    JsonOption,
+    QuietOption,
+    check_outputs,
+    note,
+    print_json,
+    progress_bars,
+)
+from stvg.cli.data import companion_files, named_inputs
 from stvg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -88,8 +95,13 @@ def evaluate(
 
     further = companion_files(companions, trajectories)
     page = None if report is None else _page_of(report)
-    inputs = (annotations, predictions, against, *further.values())
-    check_output_files(inputs, (out, per_query, page))
+    inputs = {
+        "the annotations": annotations,
+        "the predictions": predictions,
+        "the file of --against": against,
+        **named_inputs(further),
+    }
+    check_outputs(inputs, out=out, per_query=per_query, report=page)
     if per_query is not None:
         table_suffix(per_query)
     if videos is not None and not videos.is_dir():

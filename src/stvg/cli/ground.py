@@ -62,7 +62,8 @@ def ground(
     from stvg.grounding import ground as find
 
     sentences = _sentences(query or [], queries)
-    check_outputs(video, queries, out=out, overlay=overlay, sheet=sheet)
+    inputs = {"the video itself": video, "the file with the sentences": queries}
+    check_outputs(inputs, out=out, overlay=overlay, sheet=sheet)
     with progress_bars(quiet=quiet) as stages:
         predictions = find(
             video,

@@ -53,7 +53,7 @@ def tracks(
 
     words = tuple(word.strip() for word in classes.split(",") if word.strip())
     config = TrackingConfig.from_assignments(assignments or [])
-    check_outputs(video, out=out, overlay=overlay)
+    check_outputs({"the video itself": video}, out=out, overlay=overlay)
     with progress_bars(quiet=quiet) as stages:
         loaded = load_detector(
             detector, threshold=threshold, threads=threads, progress=stages("fetching weights")

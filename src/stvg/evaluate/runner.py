@@ -20,7 +20,7 @@ import numpy as np
 from stvg.data.base import Record
 from stvg.errors import FormatError, UsageError
 from stvg.progress import Progress, no_progress
-from stvg.types import BoolArray, FloatArray
+from stvg.types import BoolArray
 
 from .answers import Answer, AnswerLike, filled, held, read_answers
 from .bootstrap import intervals
@@ -379,15 +379,3 @@ class _Scoring:
                     f"because {reason} there; correct it, or leave strict mode, which counts and "
                     "prints it"
                 )
-
-
-def values_of(report: Report, column: str) -> FloatArray:
-    """One column of the first protocol of a report that has it, (Q,).
-
-    Raises:
-        UsageError: If none has it.
-    """
-    for result in report.results.values():
-        if column in result.columns:
-            return result.columns[column]
-    raise UsageError(f"no protocol of this report has per-query values {column!r}")

@@ -53,9 +53,6 @@ class TubeScore:
     first_missing: int | None = None
 
 
-NOTHING = TubeScore(0.0, 0.0, 0.0)
-
-
 @dataclass(frozen=True, slots=True)
 class Overlaps:
     """Box overlap on every frame that has a row of true boxes.
@@ -228,11 +225,6 @@ def span_overlap(a: tuple[float, float], b: tuple[float, float]) -> float:
     """
     shared = min(a[1], b[1]) - max(a[0], b[0])
     return shared / (max(a[1], b[1]) - min(a[0], b[0])) if shared > 0 else 0.0
-
-
-def _mean(values: FloatArray) -> float:
-    """Mean of (N,), 0 for none."""
-    return float(values.sum() / len(values)) if len(values) else 0.0
 
 
 def _score_every_frame(
