@@ -15,10 +15,11 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "stvg"
 ROWS = [
     {"errors", "types", "progress"},
     {"geometry", "registry", "config", "extras", "hub"},
-    {"video", "formats"},
+    {"video", "formats", "text"},
     {"perception", "data", "backbones"},
     {"methods"},
-    {"grounding", "diagnosis", "evaluate"},
+    {"excerpt", "grounding", "diagnosis", "evaluate"},
+    {"predicting"},
     {"cli"},
 ]
 LEVEL = {name: row for row, names in enumerate(ROWS) for name in names}

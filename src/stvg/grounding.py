@@ -1,26 +1,30 @@
 """Grounding: a video and sentences in, predictions out; written once for all methods.
 
 All queries on one video are one call: frames are read once for each distinct plan, objects are
-found once for each detector, and the method sees all queries together.
+found once for each detector, and the method sees all queries together. The work has two halves, so
+that ``stvg predict`` can do the first for the next videos while a model does the second:
+:func:`prepare` reads the video, :func:`answer` asks the method about one prepared video or several.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from stvg.errors import UsageError
+from stvg.excerpt import Excerpt
 from stvg.methods.base import Method, Plan, ScenePlan
 from stvg.perception.choose import load_detector
+from stvg.perception.detect import Detector
 from stvg.perception.track import perceive
 from stvg.progress import Stages, no_stages
 from stvg.registry import find_method
 from stvg.types import Clip, Prediction, Query, Scene, VideoMeta
-from stvg.video import probe, read_clip
+from stvg.video import probe
 
 
 def ground(
@@ -56,32 +60,181 @@ def ground(
     """
     started = time.perf_counter()
     asked = _as_queries(queries)
-    if isinstance(method, str):
-        found = find_method(method)
-        if not (isinstance(found, type) and issubclass(found, Method)):
-            raise UsageError(f"expected a subclass of stvg.methods.base.Method from {method!r}")
-        method = found.create(model, options)
+    built = build_method(method, model, options)
     meta = probe(video)
-    plans = [method.plan(meta, query) for query in asked]
-    clips = _read(meta, plans, threads, stages)
-    modelling = time.perf_counter()
-    encoded = [method.encode(clip, query) for clip, query in zip(clips, asked, strict=True)]
-    outputs = method.run(encoded)
-    predictions = [
-        method.decode(output, clip, query)
-        for output, clip, query in zip(outputs, clips, asked, strict=True)
-    ]
-    ended = time.perf_counter()
-    scene_s = dict(clips[0].scene.timing_s) if clips[0].scene else {}
-    detect_s = scene_s.get("detect", 0.0)
-    return [
-        prediction.with_timing(
-            decode=round(modelling - started - detect_s, 3),
-            model=round(ended - modelling + detect_s, 3),
-            total=round(ended - started, 3),
+    before_s = time.perf_counter() - started
+    prepared = prepare(built, meta, asked, detectors=Detectors(threads, stages), stages=stages)
+    (predictions,) = answer(built, [replace(prepared, read_s=prepared.read_s + before_s)])
+    return predictions
+
+
+def build_method(
+    method: str | Method, model: str | None = None, options: Sequence[str] = ()
+) -> Method:
+    """The method behind a name, built; a built one is given back.
+
+    Args:
+        method: Name of a method, ``file.py:Class``, or a built method.
+        model: Model, detector or checkpoint; None for the method's default.
+        options: The method's options as ``key=value`` texts.
+
+    Raises:
+        UsageError: If an option is unknown, or ``method`` names something that is no method.
+    """
+    if isinstance(method, Method):
+        return method
+    found = find_method(method)
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise UsageError(f"expected a subclass of stvg.methods.base.Method from {method!r}")
+    return found.create(model, options)
+
+
+class Detectors:
+    """Loads detectors when they are asked for and keeps them for the videos that follow.
+
+    Args:
+        threads: Threads for decoding and detection, 0 for all.
+        stages: Told about weights that are fetched.
+    """
+
+    def __init__(self, threads: int = 0, stages: Stages = no_stages) -> None:
+        self.threads, self._stages = threads, stages
+        self._loaded: dict[tuple[str, float], Detector] = {}
+
+    def get(self, plan: ScenePlan) -> Detector:
+        """The detector that a plan names.
+
+        Raises:
+            UsageError: If the name means nothing.
+            MissingExtraError: If its extra is not installed.
+            WeightsError: If its weights cannot be had.
+        """
+        key = (plan.detector, plan.threshold)
+        if key not in self._loaded:
+            self._loaded[key] = load_detector(
+                plan.detector,
+                threshold=plan.threshold,
+                threads=self.threads,
+                progress=self._stages("fetching weights"),
+            )
+        return self._loaded[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A video that was read for some queries.
+
+    Attributes:
+        queries: The queries, Q of them.
+        clips: What the method asked to be given, one clip a query.
+        read_s: Seconds that reading took.
+        detect_s: Seconds of detection, which count as the model's.
+    """
+
+    queries: tuple[Query, ...]
+    clips: tuple[Clip, ...]
+    read_s: float = 0.0
+    detect_s: float = 0.0
+
+
+def prepare(
+    method: Method,
+    video: VideoMeta,
+    queries: Sequence[Query],
+    *,
+    parts: Sequence[tuple[int, int] | None] | None = None,
+    detectors: Detectors | None = None,
+    stages: Stages = no_stages,
+) -> Prepared:
+    """Read what a method wants to see of a video for some queries.
+
+    Args:
+        method: Asked for its plan; its model is not run.
+        video: The video.
+        queries: What will be asked.
+        parts: For each query the frames ``[start, end)`` that are its input, None for all.
+        detectors: Where detectors come from, and how many threads are used.
+        stages: Told how far each stage of the work is.
+
+    Raises:
+        UsageError: If the video does not have the frames of a part, or a plan cannot be met.
+        VideoError: If the video cannot be read.
+        MissingExtraError: If a detector needs a package that is not installed.
+        WeightsError: If the weights of a detector cannot be had.
+    """
+    started = time.perf_counter()
+    views = [Excerpt.of(video, part) for part in parts or [None] * len(queries)]
+    plans = [method.plan(view.meta, query) for view, query in zip(views, queries, strict=True)]
+    detectors = detectors or Detectors()
+    scenes = _scenes(video, plans, detectors, stages)
+    frames: dict[object, Clip] = {}
+    clips = []
+    for view, plan, scene in zip(views, plans, scenes, strict=True):
+        key = (view.first, view.meta.frames, plan.frames)
+        if key not in frames:
+            frames[key] = (
+                no_frames(view.meta)
+                if plan.frames is None
+                else view.read(
+                    plan.frames, threads=detectors.threads, progress=stages("reading frames")
+                )
+            )
+        clips.append(replace(frames[key], scene=None if scene is None else view.cut(scene)))
+    detect_s = sum(scene.timing_s.get("detect", 0.0) for scene in _distinct(scenes))
+    read_s = time.perf_counter() - started - detect_s
+    return Prepared(tuple(queries), tuple(clips), read_s, detect_s)
+
+
+def answer(method: Method, prepared: Sequence[Prepared]) -> list[list[Prediction]]:
+    """Ask a method about prepared videos, all in one call of its model.
+
+    Args:
+        method: What answers.
+        prepared: The videos.
+
+    Returns:
+        For each video one prediction a query, in order. ``timing_s`` of a prediction is that of
+        its video; the time of a call on several videos is shared evenly.
+
+    Raises:
+        UsageError: If the method's model gives too few or too many outputs.
+    """
+    started = time.perf_counter()
+    asked = [pair for each in prepared for pair in zip(each.clips, each.queries, strict=True)]
+    outputs = method.run([method.encode(clip, query) for clip, query in asked])
+    if len(outputs) != len(asked):
+        raise UsageError(
+            f"expected an output of {method.name}.run for each of {len(asked)} queries, found "
+            f"{len(outputs)}"
         )
-        for prediction in predictions
+    found = iter(
+        [
+            method.decode(output, clip, query)
+            for output, (clip, query) in zip(outputs, asked, strict=True)
+        ]
+    )
+    share_s = (time.perf_counter() - started) / max(len(prepared), 1)
+    return [
+        [
+            next(found).with_timing(
+                decode=round(each.read_s, 3),
+                model=round(share_s + each.detect_s, 3),
+                total=round(each.read_s + share_s + each.detect_s, 3),
+            )
+            for _ in each.queries
+        ]
+        for each in prepared
     ]
+
+
+def no_frames(meta: VideoMeta) -> Clip:
+    """A clip of no frames, for methods that look at objects only."""
+    return Clip(
+        meta,
+        np.zeros((0, meta.height, meta.width, 3), np.uint8),
+        np.zeros(0),
+        np.zeros(0, np.int64),
+    )
 
 
 def _as_queries(queries: str | Query | Sequence[str | Query]) -> list[Query]:
@@ -91,35 +244,19 @@ def _as_queries(queries: str | Query | Sequence[str | Query]) -> list[Query]:
     return [Query(query) if isinstance(query, str) else query for query in several]
 
 
-def _read(meta: VideoMeta, plans: Sequence[Plan], threads: int, stages: Stages) -> list[Clip]:
-    """The clip that each plan asks for; equal plans share one."""
-    scenes: dict[ScenePlan, Scene] = {}
-    frames: dict[object, Clip] = {}
+def _scenes(
+    video: VideoMeta, plans: Sequence[Plan], detectors: Detectors, stages: Stages
+) -> list[Scene | None]:
+    """The objects of the whole video that each plan asks for; equal plans share one."""
+    found: dict[ScenePlan, Scene] = {}
     wanted = _share_words([plan.scene for plan in plans])
-    clips = []
-    for plan, scene_plan in zip(plans, wanted, strict=True):
-        if plan.frames not in frames:
-            frames[plan.frames] = (
-                _no_frames(meta)
-                if plan.frames is None
-                else read_clip(
-                    meta, plan.frames, threads=threads, progress=stages("reading frames")
-                )
-            )
-        if scene_plan is not None and scene_plan not in scenes:
-            detector = load_detector(
-                scene_plan.detector,
-                threshold=scene_plan.threshold,
-                threads=threads,
-                progress=stages("fetching weights"),
-            )
-            scenes[scene_plan] = perceive(
-                meta, detector, scene_plan.tracking, words=scene_plan.words, threads=threads,
-                progress=stages("finding objects"),
+    for plan in wanted:
+        if plan is not None and plan not in found:
+            found[plan] = perceive(
+                video, detectors.get(plan), plan.tracking, words=plan.words,
+                threads=detectors.threads, progress=stages("finding objects"),
             )  # fmt: skip
-        scene = scenes[scene_plan] if scene_plan else None
-        clips.append(replace(frames[plan.frames], scene=scene))
-    return clips
+    return [None if plan is None else found[plan] for plan in wanted]
 
 
 def _share_words(plans: Sequence[ScenePlan | None]) -> list[ScenePlan | None]:
@@ -134,11 +271,6 @@ def _share_words(plans: Sequence[ScenePlan | None]) -> list[ScenePlan | None]:
     ]
 
 
-def _no_frames(meta: VideoMeta) -> Clip:
-    """A clip of no frames, for methods that look at objects only."""
-    return Clip(
-        meta,
-        np.zeros((0, meta.height, meta.width, 3), np.uint8),
-        np.zeros(0),
-        np.zeros(0, np.int64),
-    )
+def _distinct(scenes: Sequence[Scene | None]) -> list[Scene]:
+    """Every scene once."""
+    return list({id(scene): scene for scene in scenes if scene is not None}.values())

@@ -284,13 +284,15 @@ def test_video_and_prompt_are_computed_once(backbone: QwenBackbone, pixels: Any)
             video = backbone.encode_video(*pixels)
             asked = backbone.extend(backbone.prefill(PROMPT, [video]), QUESTIONS)
             written = backbone.generate(asked, max_new_tokens=4, stop=())
-            backbone.score(asked, written.ids)
+            scored = backbone.score(asked, written.ids)
     finally:
         for hook in hooks:
             hook.remove()
     assert seen["vision"] == [1]
-    # the prompt, the longest question, three single tokens, then the answer but its last token
-    assert seen["language"] == [len(PROMPT), 9, 1, 1, 1, 3]
+    # the prompt, the longest question, a token of three answers three times, then the answers but
+    # their last token
+    assert seen["language"] == [len(PROMPT), 9, 3, 3, 3, 3]
+    assert (written.calls, scored.calls) == (3, 1)
 
 
 def test_gradients_are_those_of_the_plain_forward(backbone: QwenBackbone, pixels: Any) -> None:

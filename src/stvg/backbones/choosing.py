@@ -1,21 +1,24 @@
 """From the scores of a model to the next token: log-probabilities, greedy or sampled choice.
 
-One function, :func:`log_probabilities`, says what the probability of a token is; generating and
-scoring both call it, so the two cannot disagree. Tokens that must never be written (placeholders
-of images and videos) have probability zero in it and the others are normalised without them.
+What the probability of a token is, :func:`log_probabilities` says where anything may be written
+but the tokens that never must be (placeholders of images and videos), and
+:func:`log_probabilities_among` where a grammar names the few that may. Tokens that cannot be
+written have probability zero in both and the others are normalised without them. Generating and
+scoring both call them, so the two cannot disagree.
 
-Sampling inverts the cumulative distribution at one uniform number a row and step, each row from a
-stream of its own: a row's answer does not depend on which rows stand beside it.
+Sampling inverts the cumulative distribution at one uniform number a row and choice, each row from a
+stream of its own: a row's answer does not depend on which rows stand beside it, nor on how many
+tokens without a choice are read between two choices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from stvg.backbones.prefix import Tensor
+from stvg.backbones.prefix import Tensor, padded
 from stvg.errors import UsageError
 
 
@@ -39,9 +42,65 @@ def log_probabilities(logits: Tensor, banned: Sequence[int], temperature: float 
     return (scores / temperature).log_softmax(-1)
 
 
+def log_probabilities_among(
+    logits: Tensor, options: Sequence[Sequence[int]], temperature: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Natural logarithm of the probabilities of those tokens that a grammar allows.
+
+    Args:
+        logits: Scores, (N, V), any float type.
+        options: The tokens that may be written in each row, at least one, no token twice.
+        temperature: Scores are divided by it, above 0.
+
+    Returns:
+        The allowed tokens of each row, (N, A) int64, A as the longest has them, anything where a
+        row has fewer; and their log-probabilities, (N, A) float32, minus infinity there.
+    """
+    import torch
+
+    ids, real = padded(options)
+    tokens = torch.from_numpy(ids).to(logits.device)
+    others = torch.from_numpy(~real).to(logits.device)
+    scores = logits.gather(-1, tokens).float().masked_fill(others, -float("inf"))
+    return tokens, (scores / temperature).log_softmax(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Says how likely tokens are after a state.
+
+    Attributes:
+        head: From states (N, C) to scores (N, V).
+        banned: Tokens of probability zero where there is no grammar.
+        temperature: Scores are divided by it, above 0.
+    """
+
+    head: Callable[[Tensor], Tensor]
+    banned: Sequence[int] = ()
+    temperature: float = 1.0
+
+    def __call__(
+        self, states: Tensor, options: Sequence[Sequence[int]] | None
+    ) -> tuple[Tensor | None, Tensor]:
+        """Log-probabilities of tokens.
+
+        Args:
+            states: (N, C).
+            options: What a grammar allows after each; None without one.
+
+        Returns:
+            The allowed tokens, (N, A), and their log-probabilities, (N, A), as
+            :func:`log_probabilities_among`; without a grammar None, and those of all tokens.
+        """
+        logits = self.head(states)
+        if options is None:
+            return None, log_probabilities(logits, self.banned, self.temperature)
+        return log_probabilities_among(logits, options, self.temperature)
+
+
 @dataclass(slots=True)
 class Chooser:
-    """Picks the next token of every row; holds the rows' streams of random numbers.
+    """Picks the next token of rows; holds the rows' streams of random numbers.
 
     Attributes:
         rows: Number of rows B.
@@ -73,18 +132,28 @@ class Chooser:
             raise UsageError(f"expected one seed or {self.rows}, found {len(seeds)}")
         self._streams = [np.random.default_rng(numbers) for numbers in seeds]
 
-    def __call__(self, log_probs: Tensor) -> Tensor:
-        """The next token of every row, (B,) int64, from log-probabilities (B, V)."""
+    def __call__(self, log_probs: Tensor, rows: Sequence[int] | None = None) -> Tensor:
+        """One of the tokens for each row.
+
+        Args:
+            log_probs: Log-probabilities, (N, V).
+            rows: Whose they are, and whose streams are drawn from, N of the B; None: all.
+
+        Returns:
+            Places in the last axis, (N,) int64.
+        """
         if self.temperature == 0:
             return log_probs.argmax(-1)
         import torch
 
-        draws = [stream.random() for stream in self._streams]
+        draws = [
+            self._streams[row].random() for row in (range(self.rows) if rows is None else rows)
+        ]
         uniform = torch.tensor(draws, dtype=torch.float64, device=log_probs.device)[:, None]
         probabilities, tokens = log_probs.double().exp().sort(dim=-1, descending=True, stable=True)
         before = probabilities.cumsum(-1) - probabilities
         probabilities = probabilities.masked_fill(before >= self.top_p, 0.0)
-        cumulative = probabilities.cumsum(-1)  # (B, V)
+        cumulative = probabilities.cumsum(-1)  # (N, V)
         below = (cumulative <= uniform * cumulative[:, -1:]).sum(-1, keepdim=True)
         last = (probabilities > 0).sum(-1, keepdim=True) - 1
         return tokens.gather(-1, torch.minimum(below, last))[:, 0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stvg.backbones import adapters
 from stvg.errors import UsageError, WeightsError
 from stvg.extras import require
 from stvg.hub import why_not_loaded, without_bars
@@ -22,7 +23,7 @@ def load_model(
     """A model in evaluation mode on its device, and its tokenizer.
 
     Args:
-        name: Hub id (``owner/name``) or local folder.
+        name: Hub id (``owner/name``) or local folder, also one of adapters.
         model_type: What its configuration must say.
         class_name: Name of the model's class in transformers.
         dtype: ``float32``, ``bfloat16`` or ``float16``; None is bfloat16 on a graphics card and
@@ -42,6 +43,12 @@ def load_model(
     dtype = dtype or ("bfloat16" if device.startswith("cuda") else "float32")
     if dtype not in _DTYPES:
         raise UsageError(f"expected a dtype of {', '.join(_DTYPES)}, found {dtype!r}")
+    base = adapters.base_of(name)
+    if base is not None:
+        model, tokenizer = load_model(
+            base, model_type, class_name, dtype=dtype, device=device, attention=attention
+        )
+        return adapters.merged(model, name).eval(), tokenizer
     missing: list[str] = []
     try:
         config = transformers.AutoConfig.from_pretrained(name)

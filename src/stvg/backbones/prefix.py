@@ -2,13 +2,13 @@
 
 Values only; :class:`stvg.backbones.qwen.QwenBackbone` makes them. All are frozen, and nothing that
 a backbone does with a :class:`Prefix` changes it: the tensors of its cache are read, never
-written, so that one prompt serves any number of questions and answers. Tensors are torch's, on the
-device of the model; torch itself is imported on use.
+written, so that one prompt serves any number of questions and answers, and is kept once for all of
+them. Tensors are torch's, on the device of the model; torch itself is imported on use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,9 @@ Tensor = Any
 """A ``torch.Tensor``."""
 
 KeyValues = tuple[tuple[Tensor, Tensor], ...]
-"""Keys and values of each layer, (B, heads, P, head size) each, rotary embedding applied."""
+"""Keys and values of each layer, (rows, heads, places, head size), rotary embedding applied."""
+
+Change = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,13 +54,18 @@ class Features:
 class Prefix:
     """A batch of prompts that the model has read.
 
+    Rows that go on from the same prompt share its part of the cache: row ``i`` of the B begins with
+    row ``i // (B / R)`` of the R that are shared, and goes on with its own. A prompt as it was read
+    has R = B and nothing else.
+
     Attributes:
-        key_values: The cache, B rows of P places.
-        mask: Which places hold a token, (B, P) bool; None when all do.
+        key_values: The part of the cache that is shared, R rows of P places.
+        mask: Which places hold a token, (B, P + S) bool; None when all do.
         following: Position of the next token of each row, alike on all three axes, (B,) int64.
         last_hidden: State of the last token of each row, (B, C), behind the final norm.
-        hidden: States of the tokens read by the call that made this prefix, (B, S, C) behind the
+        hidden: States of the tokens read by the call that made this prefix, (B, n, C) behind the
             final norm, arbitrary where a row is padded; None unless asked for.
+        own: What each row has behind it, B rows of S places; empty when S is 0.
     """
 
     key_values: KeyValues
@@ -66,30 +73,41 @@ class Prefix:
     following: IntArray
     last_hidden: Tensor
     hidden: Tensor | None = None
+    own: KeyValues = ()
 
     def __len__(self) -> int:
         return len(self.following)
 
     @property
-    def length(self) -> int:
-        """Places P in the cache, padding included."""
+    def shared_length(self) -> int:
+        """Places P in the shared part, padding included."""
         return int(self.key_values[0][0].shape[-2])
 
+    @property
+    def length(self) -> int:
+        """Places P + S in the cache, padding included."""
+        return self.shared_length + (int(self.own[0][0].shape[-2]) if self.own else 0)
+
     def repeated(self, count: int) -> Prefix:
-        """Every row ``count`` times in turn (0, 0, 1, 1); a single row is not copied."""
+        """Every row ``count`` times in turn (0, 0, 1, 1); what is shared is not copied."""
         if count == 1:
             return self
         return self._mapped(
             (lambda tensor: tensor.expand(count, *tensor.shape[1:]))
             if len(self) == 1
             else (lambda tensor: tensor.repeat_interleave(count, dim=0)),
+            self.key_values,
             np.repeat(self.following, count),
         )
 
     def selected(self, rows: Sequence[int]) -> Prefix:
         """These rows, in this order."""
-        chosen = list(rows)
-        return self._mapped(lambda tensor: tensor[chosen], self.following[chosen])
+        chosen, shared = list(rows), self.key_values
+        if len(shared[0][0]) > 1:
+            alike = len(self) // len(shared[0][0])
+            trunks = [row // alike for row in np.arange(len(self))[chosen]]
+            shared = _changed(shared, lambda tensor: tensor[trunks])
+        return self._mapped(lambda tensor: tensor[chosen], shared, self.following[chosen])
 
     def matched(self, count: int) -> Prefix:
         """As many rows as there are continuations: each row the same number of times in turn.
@@ -120,15 +138,60 @@ class Prefix:
         before = places.new_ones((len(self), self.length)) if self.mask is None else self.mask
         return torch.cat([before, places], dim=1)
 
-    def _mapped(self, change: Any, following: IntArray) -> Prefix:
-        """The same with ``change`` applied to every tensor's rows."""
+    def extended(
+        self, grown: KeyValues, real: BoolArray, last_hidden: Tensor, hidden: Tensor | None
+    ) -> Prefix:
+        """This prefix with n more places behind it.
+
+        Args:
+            grown: What :meth:`whole` gives with those places, B rows of P + S + n.
+            real: Which of them hold a token, (B, n).
+            last_hidden: As in the result.
+            hidden: As in the result.
+        """
+        import torch
+
+        is_shared = len(self.key_values[0][0]) < len(self)
+        kept = torch.from_numpy(real).to(last_hidden.device)
+        return Prefix(
+            self.key_values if is_shared else grown,
+            None if self.mask is None and real.all() else self.mask_with(kept),
+            self.following + real.sum(1),
+            last_hidden,
+            hidden,
+            # cloned, since a view would keep all of the grown cache
+            _changed(grown, lambda t: t[:, :, self.shared_length :].clone()) if is_shared else (),
+        )
+
+    def whole(self) -> KeyValues:
+        """The cache with the shared part in each row, B rows of P + S places."""
+        import torch
+
+        rows, shared = len(self), len(self.key_values[0][0])
+        if shared == rows:
+            spread = self.key_values
+        elif shared == 1:  # not copied until something stands behind it
+            spread = _changed(self.key_values, lambda tensor: tensor.expand(rows, -1, -1, -1))
+        else:
+            alike = rows // shared
+            spread = _changed(self.key_values, lambda t: t.repeat_interleave(alike, dim=0))
+        if not self.own:
+            return spread
+        return tuple(
+            (torch.cat([keys, own_keys], dim=-2), torch.cat([values, own_values], dim=-2))
+            for (keys, values), (own_keys, own_values) in zip(spread, self.own, strict=True)
+        )
+
+    def _mapped(self, change: Change, shared: KeyValues, following: IntArray) -> Prefix:
+        """The same with ``change`` applied to the rows of every tensor but the shared ones."""
         return replace(
             self,
-            key_values=tuple((change(keys), change(values)) for keys, values in self.key_values),
+            key_values=shared,
             mask=None if self.mask is None else change(self.mask),
             following=following,
             last_hidden=change(self.last_hidden),
             hidden=None if self.hidden is None else change(self.hidden),
+            own=_changed(self.own, change),
         )
 
 
@@ -141,7 +204,10 @@ class Completions:
         log_probs: Natural logarithm of the probability of each token given all before it,
             (B, L) float32, 0 where an answer is padded.
         mask: Which places hold a token, (B, L) bool.
+        picked: Which of the tokens had an alternative, (B, L) bool. Without a grammar all; those
+            that a grammar forced have log-probability 0 and are nobody's choice.
         finished: Whether each answer ends with a stop token, rather than at the limit.
+        calls: Forward passes of the language model that writing or scoring took.
         hidden: State after reading each token, (B, L, C) behind the final norm, arbitrary where
             padded; None unless asked for.
     """
@@ -149,7 +215,9 @@ class Completions:
     ids: tuple[tuple[int, ...], ...]
     log_probs: Tensor
     mask: Tensor
+    picked: Tensor
     finished: tuple[bool, ...]
+    calls: int
     hidden: Tensor | None = None
 
     def __len__(self) -> int:
@@ -195,3 +263,8 @@ def padded(rows: Sequence[Sequence[int]], filler: int = 0) -> tuple[IntArray, Bo
         ids[number, : len(row)] = row
         mask[number, : len(row)] = True
     return ids, mask
+
+
+def _changed(key_values: KeyValues, change: Change) -> KeyValues:
+    """The same change to all keys and values."""
+    return tuple((change(keys), change(values)) for keys, values in key_values)

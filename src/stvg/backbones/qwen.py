@@ -2,9 +2,10 @@
 
 The model class is not changed and its own ``forward`` and ``generate`` are not used. A video is
 encoded once (:meth:`QwenBackbone.encode_video`), a prompt with its video is read once
-(:meth:`~QwenBackbone.prefill`), several questions continue it (:meth:`~QwenBackbone.extend`), and
-answers are written (:meth:`~QwenBackbone.generate`) or scored (:meth:`~QwenBackbone.score`) on
-top of the same cache::
+(:meth:`~QwenBackbone.prefill`, several of them with :meth:`~QwenBackbone.prefill_batch`), several
+questions continue it (:meth:`~QwenBackbone.extend`), and answers are written
+(:meth:`~QwenBackbone.generate`) or scored (:meth:`~QwenBackbone.score`), freely or along a grammar,
+on top of the same cache, which is kept once for all of them::
 
     backbone = QwenBackbone.load("Qwen/Qwen2.5-VL-3B-Instruct")
     pixels, grid = video_inputs(clip.frames, backbone.layout, keep_bytes=True)
@@ -21,22 +22,24 @@ of images and videos have probability zero in what is written, and features go i
 only, so that a placeholder in a scored answer is a word like any other.
 
 Gradients flow wherever the caller lets them (``torch.no_grad`` is the caller's, except in
-``generate``). Gradient checkpointing of transformers drops the cache and is refused. Batches share
-one prompt; joining prompts of different videos into one batch is not done here.
+``generate``). Gradient checkpointing of transformers drops the cache and is refused. One model
+writes for one thread at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stvg.backbones.choosing import Chooser, log_probabilities
+from stvg.backbones import scoring
+from stvg.backbones.answer_cache import AnswerCache, answers_attention
+from stvg.backbones.choosing import Chooser, Judge
+from stvg.backbones.grammar import Rules, Starts, starts_of
 from stvg.backbones.loading import load_model, wrong_architecture
 from stvg.backbones.positions import (
     TEXT,
@@ -45,19 +48,11 @@ from stvg.backbones.positions import (
     PositionRule,
     continue_positions,
     positions,
-    token_types,
 )
-from stvg.backbones.prefix import (
-    Completions,
-    Features,
-    KeyValues,
-    Prefix,
-    Tensor,
-    growing_cache,
-    padded,
-)
+from stvg.backbones.prefix import Completions, Features, Prefix, Tensor, padded
 from stvg.backbones.preprocess import PatchLayout, normalise_on_device
-from stvg.backbones.writing import write
+from stvg.backbones.reading import Reader, last_states
+from stvg.backbones.writing import Answer, write
 from stvg.errors import UsageError
 from stvg.types import IntArray
 
@@ -164,7 +159,7 @@ class QwenBackbone:
         """What ends an answer: the end tokens of the generation configuration and tokenizer."""
         ends = getattr(self.model.generation_config, "eos_token_id", None)
         known = [ends] if isinstance(ends, int) else list(ends or ())
-        own = getattr(self.tokenizer, "eos_token_id", None)
+        own = self._own_end
         return frozenset(known if own is None else [*known, own])
 
     def encode_video(
@@ -225,18 +220,7 @@ class QwenBackbone:
             UsageError: If the prompt has no tokens, or its placeholders are not those of the
                 features.
         """
-        import torch
-
-        if not len(ids):
-            raise UsageError("expected a prompt of at least one token, found none")
-        types = self._types(ids)
-        positions(types, [item.block for item in features], self.rule)  # refuses a mismatch
-        embeds = self._embed_text(np.asarray(ids)[None])
-        if not features:
-            return embeds
-        tokens = torch.cat([item.tokens for item in features]).to(embeds.device, embeds.dtype)
-        visual = torch.from_numpy(types != TEXT).to(embeds.device)[None, :, None]
-        return embeds.masked_scatter(visual, tokens)
+        return self._reader.embed_prompts([ids], [features])[0]
 
     def prefill(
         self,
@@ -261,10 +245,46 @@ class QwenBackbone:
         Raises:
             UsageError: As :meth:`embed`.
         """
-        embeds = self.embed(ids, features) if embeds is None else embeds
-        found = positions(self._types(ids), [item.block for item in features], self.rule)
-        states, key_values = self._forward(embeds, found.ids)
-        return Prefix(key_values, None, found.following, states[:, -1], states if hidden else None)
+        if embeds is None:
+            return self.prefill_batch([ids], [features], hidden=hidden)
+        types = self._reader.types(ids)
+        found = positions(types, [item.block for item in features], self.rule)
+        return self._reader.read_prompts(
+            embeds, found, np.ones((1, len(ids)), np.bool_), hidden=hidden
+        )
+
+    def prefill_batch(
+        self,
+        prompts: Sequence[Sequence[int]],
+        features: Sequence[Sequence[Features]],
+        *,
+        hidden: bool = False,
+    ) -> Prefix:
+        """Read several prompts, each with images and videos of its own, in one call.
+
+        Where prompts differ only behind their video, :meth:`extend` one prompt instead.
+
+        Args:
+            prompts: Tokens of each prompt, of any lengths, placeholders repeated once a visual
+                token. They are padded on the right, where nothing that counts looks.
+            features: The images and videos of each. The same object may stand in several.
+            hidden: Keep the states of all tokens.
+
+        Returns:
+            A prefix of as many rows as there are prompts.
+
+        Raises:
+            UsageError: If there are no prompts or not as many features as prompts, or as
+                :meth:`embed` for any of them.
+        """
+        if not len(prompts) or len(prompts) != len(features):
+            raise UsageError(
+                "expected at least one prompt and features for each, found "
+                f"{len(prompts)} prompts and features for {len(features)}"
+            )
+        return self._reader.read_prompts(
+            *self._reader.embed_prompts(prompts, features), hidden=hidden
+        )
 
     def extend(
         self, prefix: Prefix, texts: Sequence[Sequence[int]], *, hidden: bool = False
@@ -287,7 +307,7 @@ class QwenBackbone:
 
         prefix = prefix.matched(len(texts))
         ids, real = padded(texts)
-        if (self._types(ids) != TEXT)[real].any():
+        if (self._reader.types(ids) != TEXT)[real].any():
             raise UsageError(
                 "a continuation holds text only, found a placeholder of an image or video; put "
                 "it into the prompt"
@@ -295,24 +315,19 @@ class QwenBackbone:
         if not ids.shape[1]:
             return prefix
         places = continue_positions(prefix.following, ids.shape[1])
-        states, key_values = self._forward(self._embed_text(ids), places, prefix)
-        kept = torch.from_numpy(real).to(states.device)  # (B, S)
-        rows = torch.arange(len(ids), device=states.device)
-        at_end = states[rows, (kept.sum(1) - 1).clamp(min=0)]  # (B, C)
-        return Prefix(
-            key_values,
-            None if prefix.mask is None and real.all() else prefix.mask_with(kept),
-            prefix.following + real.sum(1),
-            torch.where(kept.any(1, keepdim=True), at_end, prefix.last_hidden),
-            states if hidden else None,
-        )
+        states, grown = self._reader.read(self._reader.embed_text(ids), places, prefix)
+        is_longer = torch.from_numpy(real.any(1, keepdims=True)).to(states.device)  # (B, 1)
+        last = torch.where(is_longer, last_states(states, real), prefix.last_hidden)
+        return prefix.extended(grown, real, last, states if hidden else None)
 
     def score(
         self,
         prefix: Prefix,
         completions: Sequence[Sequence[int]],
         *,
+        grammar: Starts | None = None,
         temperature: float = 1.0,
+        stop: Iterable[int] | None = None,
         ban: bool = True,
         hidden: bool = False,
     ) -> Completions:
@@ -321,40 +336,45 @@ class QwenBackbone:
         Args:
             prefix: The prompts, B rows.
             completions: Tokens of each answer; a multiple of B, each row's in turn.
+            grammar: What the answers follow, as when they were written: one for all, or one for
+                each or each few of them in turn.
             temperature: As when they were written; above 0.
+            stop: Tokens that end an answer; default :attr:`stop_tokens`.
             ban: Give placeholders probability zero, as :meth:`generate` does. Off, probabilities
                 are those of the bare model, and answers may hold placeholders.
             hidden: Keep the states of the answers' tokens.
 
         Raises:
-            UsageError: If an answer holds a banned token, the numbers do not fit, or the
-                temperature is not above 0.
+            UsageError: If an answer holds a banned token or leaves its grammar, the numbers do
+                not fit, or the temperature is not above 0.
         """
         import torch
 
         if not temperature > 0:
             raise UsageError(f"the temperature of scores must be above 0, found {temperature}")
         banned = self.banned_tokens if ban else ()
-        _refuse_banned(completions, banned)
+        scoring.refuse_banned(completions, banned)
         prefix = prefix.matched(len(completions))
+        ends = self._ends(stop)
+        starts = starts_of(grammar, len(completions))
+        options = Rules.of(banned, ends, self._own_end).along(starts, completions)
         ids, _ = padded(completions)
         states = prefix.last_hidden[:, None]  # (B, 1, C): what the first token is judged by
         read = ids.shape[1] if hidden else ids.shape[1] - 1
         if read > 0:
             places = continue_positions(prefix.following, read)
-            new, _ = self._forward(self._embed_text(ids[:, :read]), places, prefix)
+            new, _ = self._reader.read(self._reader.embed_text(ids[:, :read]), places, prefix)
             states = torch.cat([states, new], dim=1)
-        targets = torch.from_numpy(ids).to(self.device)
-        rows = [
-            self._log_probs(states[row, : ids.shape[1]], banned, temperature)
-            .gather(-1, targets[row, :, None])
-            .squeeze(-1)
-            for row in range(len(ids))
-        ]  # one row at a time: (L, V) rather than (B, L, V) scores at once
-        log_probs = torch.stack(rows) if ids.shape[1] else states.new_zeros((len(ids), 0))
-        return self._completions(
-            completions, log_probs, self.stop_tokens, states[:, 1:] if hidden else None
-        )
+        judge = Judge(self.model.lm_head, banned, temperature)
+        log_probs = [
+            scoring.log_probs_of(judge, states[row, : len(answer)], answer, own)
+            for row, (answer, own) in enumerate(zip(completions, options, strict=True))
+        ]
+        picked = [
+            scoring.picked_of(answer, own) for answer, own in zip(completions, options, strict=True)
+        ]
+        kept = states[:, 1:] if hidden else None
+        return scoring.completions(completions, log_probs, picked, ends, int(read > 0), kept)
 
     def generate(
         self,
@@ -362,12 +382,14 @@ class QwenBackbone:
         *,
         max_new_tokens: int,
         samples: int = 1,
+        grammar: Starts | None = None,
         temperature: float = 0.0,
         top_p: float = 1.0,
         seed: int | Sequence[int] = 0,
         stop: Iterable[int] | None = None,
         ban: bool = True,
         hidden: bool = False,
+        jump: bool = True,
     ) -> Completions:
         """Write answers; without gradients.
 
@@ -375,6 +397,9 @@ class QwenBackbone:
             prefix: The prompts, B rows. It is not changed.
             max_new_tokens: Longest answer, at least 1.
             samples: Answers to each prompt, one after the other in the result.
+            grammar: What the answers must follow: one for all, or one for each prompt or each
+                answer. Probabilities are among what it allows; where it is over the
+                tokenizer's stop token is written.
             temperature: 0 takes the likeliest token each time.
             top_p: Sample among the likeliest tokens that make up this share of probability.
             seed: One number, or one for each of the B * samples answers, which then does not
@@ -382,13 +407,16 @@ class QwenBackbone:
             stop: Tokens that end an answer; default :attr:`stop_tokens`.
             ban: Never write placeholders of images and videos.
             hidden: Keep the states of the answers' tokens.
+            jump: Read tokens that the grammar forces together with what they follow, in one
+                call, rather than one by one. The answers are the same.
 
         Returns:
             B * samples answers. Their log-probabilities are those of :meth:`score` at the same
             temperature (1 where it is 0): of the whole distribution, before ``top_p``.
 
         Raises:
-            UsageError: If a number is out of range.
+            UsageError: If a number is out of range, or the grammar allows only what cannot be
+                written.
         """
         import torch
 
@@ -397,100 +425,39 @@ class QwenBackbone:
                 f"expected at least 1 new token and sample, found {max_new_tokens} and {samples}"
             )
         prefix = prefix.repeated(samples)
-        ends = frozenset(self.stop_tokens if stop is None else stop)
-        log_probs_of = partial(
-            self._log_probs, banned=self.banned_tokens if ban else (), temperature=temperature or 1
-        )
-        with torch.no_grad():
-            rows, log_probs, states = write(
-                prefix,
-                self._read_token,
-                log_probs_of,
-                Chooser(len(prefix), temperature, top_p, seed),
-                ends=ends,
-                limit=max_new_tokens,
-                keep_states=hidden,
+        ends, banned = self._ends(stop), self.banned_tokens if ban else ()
+        choose = Chooser(len(prefix), temperature, top_p, seed)
+        judge = Judge(self.model.lm_head, banned, temperature or 1.0)
+        rules = Rules.of(banned, ends, self._own_end)
+        starts = starts_of(grammar, len(prefix))
+        answers = [Answer(max_new_tokens, rules, start) for start in starts]
+        reader, cache = self._reader, AnswerCache(prefix)
+
+        def read(tokens: IntArray, rows: IntArray, numbers: IntArray) -> Tensor:
+            return reader.read_answers(tokens, rows, prefix.following[rows] + numbers, cache)
+
+        with torch.no_grad(), answers_attention(reader.language_model):
+            calls, states = write(
+                prefix, answers, read, judge, choose, jump=jump, keep_states=hidden
             )
-        return self._completions(rows, log_probs, ends, states)
-
-    def _read_token(self, tokens: Tensor, places: IntArray, cache: Any, mask: Any) -> Tensor:
-        """States (B, C) after one more token (B,) of every row; the cache grows by it."""
-        embeds = self.model.get_input_embeddings()(tokens[:, None])
-        return self._step(embeds, places, cache, mask)[:, -1]
-
-    def _forward(
-        self, embeds: Tensor, places: IntArray, prefix: Prefix | None = None
-    ) -> tuple[Tensor, KeyValues]:
-        """States (B, S, C) of new tokens behind a prefix, and the cache with them in it.
-
-        Args:
-            embeds: (B, S, C).
-            places: Positions (3, B, S).
-            prefix: What stands before, B rows; None for nothing.
-        """
-        cache = growing_cache(() if prefix is None else prefix.key_values)
-        mask = None if prefix is None else prefix.mask_with(embeds.shape[1])
-        states = self._step(embeds, places, cache, mask)
-        return states, tuple((layer.keys, layer.values) for layer in cache.layers)
-
-    def _step(self, embeds: Tensor, places: IntArray, cache: Any, mask: Tensor | None) -> Tensor:
-        """States (B, S, C) of new tokens; the cache grows by them."""
-        import torch
-
-        language_model = self.model.model.language_model
-        if any(layer.gradient_checkpointing and layer.training for layer in language_model.layers):
-            raise UsageError(
-                f"{self.name} has gradient checkpointing on, under which transformers drops the "
-                "cache of a shared prefix; switch it off (gradient_checkpointing_disable)"
-            )
-        return language_model(
-            inputs_embeds=embeds,
-            position_ids=torch.from_numpy(places).to(embeds.device),
-            attention_mask=mask,
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
-
-    def _log_probs(self, states: Tensor, banned: Sequence[int], temperature: float) -> Tensor:
-        """Log-probabilities (..., V) float32 of the token after each state (..., C)."""
-        return log_probabilities(self.model.lm_head(states), banned, temperature)
-
-    def _embed_text(self, ids: IntArray) -> Tensor:
-        """Embeddings (B, S, C) of tokens (B, S), placeholders as the words that they also are."""
-        import torch
-
-        tokens = torch.from_numpy(np.ascontiguousarray(ids, np.int64)).to(self.device)
-        return self.model.get_input_embeddings()(tokens)
-
-    def _types(self, ids: ArrayLike) -> IntArray:
-        """``mm_token_type_ids`` of tokens, any shape."""
-        config = self.model.config
-        return token_types(ids, config.image_token_id, config.video_token_id)
-
-    @staticmethod
-    def _completions(
-        rows: Sequence[Sequence[int]], log_probs: Tensor, ends: frozenset[int], states: Any
-    ) -> Completions:
-        """Answers with their log-probabilities (B, L), of which the padding is cleared."""
-        import torch
-
-        _, real = padded(rows)
-        mask = torch.from_numpy(real).to(log_probs.device)
-        return Completions(
-            tuple(tuple(int(token) for token in row) for row in rows),
-            torch.where(mask, log_probs.float(), log_probs.new_zeros((), dtype=torch.float32)),
-            mask,
-            tuple(bool(len(row)) and row[-1] in ends for row in rows),
+        return scoring.completions(
+            [answer.tokens for answer in answers],
+            [torch.tensor(answer.log_probs, device=self.device) for answer in answers],
+            [answer.picked for answer in answers],
+            ends,
+            calls,
             states,
         )
 
+    @property
+    def _reader(self) -> Reader:
+        return Reader(self.model, self.rule, self.name)
 
-def _refuse_banned(completions: Sequence[Sequence[int]], banned: Sequence[int]) -> None:
-    """Raise if an answer holds a token of probability zero."""
-    for number, row in enumerate(completions):
-        found = sorted(set(banned).intersection(row))
-        if found:
-            raise UsageError(
-                f"answer {number} holds the placeholder {found[0]} of an image or video, which "
-                "cannot be written here; score it with ban=False, or leave it out"
-            )
+    @property
+    def _own_end(self) -> int | None:
+        """The tokenizer's end token, which is written where a grammar is over."""
+        return getattr(self.tokenizer, "eos_token_id", None)
+
+    def _ends(self, stop: Iterable[int] | None) -> frozenset[int]:
+        """What ends an answer."""
+        return self.stop_tokens if stop is None else frozenset(stop)

@@ -60,6 +60,7 @@ class VideoWriter:
             is shown for ``1 / fps``.
         quality: Constant rate factor of H.264, 1 (best, big) to 51 (worst, small). 20 looks like
             the original; 10 or less where pixels are measured afterwards.
+        title: What the file says that it shows.
 
     Attributes:
         frames: Number of frames written so far.
@@ -86,6 +87,7 @@ class VideoWriter:
         fps: Fraction,
         duration_s: float | None = None,
         quality: int = 20,
+        title: str | None = None,
     ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() not in MUXERS:
@@ -102,6 +104,7 @@ class VideoWriter:
         self._fps = fps
         self._duration_s = duration_s
         self._quality = quality
+        self._title = title
         self._first_time_s = 0.0
         self._last_tick = -1
         self._size = (0, 0)
@@ -189,6 +192,8 @@ class VideoWriter:
             format=MUXERS[self.path.suffix.lower()],
             options={"movflags": "+faststart"},
         )
+        if self._title is not None:
+            container.metadata["title"] = self._title
         self._output = (container, _add_stream(container, self._codec, self._fps, self._quality))
         stream = self._output[1]
         stream.width, stream.height = width + width % 2, height + height % 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,7 +22,7 @@ class DrawnClip:
     """A clip in pixels.
 
     Attributes:
-        frames: RGB, (T, side, side, 3) uint8.
+        frames: RGB of the drawn frames, (T, side, side, 3) uint8.
         boxes: Full extent of each figure clipped to the picture, xyxy pixels, (N, T, 4); NaN where
             it is not in the picture. What hides behind others keeps its box.
         masks: Visible pixels, (N, T, side, side) bool, or None when not asked for.
@@ -48,36 +49,44 @@ def _backgrounds(side: int) -> ByteArray:
     return np.stack(made)
 
 
-def draw_clip(plan: ClipPlan, side: int = UNITS, *, masks: bool = False) -> DrawnClip:
+def draw_clip(
+    plan: ClipPlan,
+    side: int = UNITS,
+    *,
+    masks: bool = False,
+    frames: Sequence[int] | None = None,
+) -> DrawnClip:
     """Draw a planned clip.
 
     Args:
         plan: The clip.
         side: Width and height in pixels.
         masks: Whether to give visible masks too.
+        frames: Numbers of the frames to draw, in any order; default all.
     """
+    wanted = range(plan.frames) if frames is None else frames
     scale = side / UNITS
     number, x, y = plan.background
     canvas = _backgrounds(side)[number]
     shift = np.round(plan.camera * scale).astype(int)  # (T, 2)
-    frames = np.empty((plan.frames, side, side, 3), np.uint8)
-    boxes = np.full((len(plan.figures), plan.frames, 4), np.nan)
-    visible = np.zeros((len(plan.figures), plan.frames, side, side), bool) if masks else None
+    pictures = np.empty((len(wanted), side, side, 3), np.uint8)
+    boxes = np.full((len(plan.figures), len(wanted), 4), np.nan)
+    visible = np.zeros((len(plan.figures), len(wanted), side, side), bool) if masks else None
     top = int(np.clip(y * scale, 0, side))
-    for t in range(plan.frames):
+    for i, t in enumerate(wanted):
         left = int(np.clip(x * scale + shift[t, 0], 0, side))
-        frames[t] = canvas[top : top + side, left : left + side]
+        pictures[i] = canvas[top : top + side, left : left + side]
         for n, figure in enumerate(plan.figures):
             if figure.present[t]:
-                cover = visible[:, t] if visible is not None else None
-                boxes[n, t] = _draw_figure(frames[t], figure, t, n, scale, shift[t], cover)
+                cover = visible[:, i] if visible is not None else None
+                boxes[n, i] = _draw_figure(pictures[i], figure, t, n, scale, shift[t], cover)
         for x1, x2 in plan.screens:
             first, end = (round(edge * scale) - shift[t, 0] for edge in (x1, x2))
             if end > 0:
-                frames[t, :, max(first, 0) : end] = (72, 74, 80)
+                pictures[i, :, max(first, 0) : end] = (72, 74, 80)
                 if visible is not None:
-                    visible[:, t, :, max(first, 0) : end] = False
-    return DrawnClip(frames, boxes, visible)
+                    visible[:, i, :, max(first, 0) : end] = False
+    return DrawnClip(pictures, boxes, visible)
 
 
 def _draw_figure(

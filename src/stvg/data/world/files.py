@@ -16,7 +16,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
+from av.error import FFmpegError
 
 from stvg import __version__
 from stvg.data.world.draw import DrawnClip, draw_clip
@@ -32,6 +34,8 @@ from stvg.video.writer import VideoWriter
 
 MOST_SIDE = 1024
 """Largest side of written videos in pixels; a clip is drawn whole before it is written."""
+TITLE = "stvg procedural world"
+"""What written videos say of themselves, so that a model that knows only the world can tell."""
 SIDE = 256
 """Side of the written videos in pixels: four times the size at which clips are planned."""
 
@@ -112,15 +116,33 @@ def _write_clips(
         plan = plan_clip(index, split=split, level=level, seed=seed)
         drawn = draw_clip(plan, side, masks=True)
         name = f"{split}_{index:05d}.mp4"
-        with VideoWriter(work / "videos" / name, fps=Fraction(FPS), quality=12) as writer:
-            for number, frame in enumerate(drawn.frames):
-                writer.write(frame, number / FPS)
+        write_clip(work / "videos" / name, drawn)
         sentence = choose_sentence(plan, f"{split}/{seed}/{level}/{index}")
         annotations[name] = _annotation(sentence, drawn, side)
         meta = probe(work / "videos" / name)
         write_tracks(_tracks(plan, drawn, meta, name), work / "tracks" / f"{name[:-4]}.json")
         progress(index + 1, clips)
     (work / "annotations.json").write_text(json.dumps(annotations) + "\n")
+
+
+def write_clip(path: str | Path, drawn: DrawnClip) -> None:
+    """Write a drawn clip as a video that says it comes from the world.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    with VideoWriter(path, fps=Fraction(FPS), quality=12, title=TITLE) as writer:
+        for number, frame in enumerate(drawn.frames):
+            writer.write(frame, number / FPS)
+
+
+def is_world_video(path: str | Path) -> bool:
+    """Whether a video says that it comes from the world; False where it cannot be asked."""
+    try:
+        with av.open(str(path)) as container:
+            return container.metadata.get("title") == TITLE
+    except (OSError, FFmpegError):
+        return False
 
 
 def choose_sentence(plan: ClipPlan, words: str) -> Sentence:

@@ -1,0 +1,101 @@
+"""The vision tower on several videos of one size at once; the same numbers, far fewer calls.
+
+The tower of Qwen2.5-VL lays all patches of all videos in one row and, without flash attention,
+loops over the stretches that may see each other: one call a frame pair and layer, or one a window.
+Videos of one size have stretches of one size, so that a plain batch does the same work in one call
+a layer. The patch embedding, a convolution whose stride is its kernel, is a product with a matrix.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stvg.backbones.prefix import Tensor
+from stvg.backbones.preprocess import Grid
+
+
+def can_batch(tower: Any, grid_thw: Grid) -> bool:
+    """Whether :func:`encode_alike` takes frames of this size: windows, if any, are all full."""
+    if len(tower.fullatt_block_indexes) == len(tower.blocks):
+        return True
+    side = tower.window_size // tower.patch_size // tower.spatial_merge_size
+    rows, columns = (number // tower.spatial_merge_size for number in grid_thw[1:])
+    return all(number <= side or number % side == 0 for number in (rows, columns))
+
+
+def encode_alike(
+    tower: Any, pixels: Tensor, grid_thw: Grid, *, states: bool = False
+) -> Tensor | tuple[Tensor, list[Tensor]]:
+    """Visual tokens of several videos of one size; gradients flow.
+
+    Args:
+        tower: The ``visual`` module of a Qwen2.5-VL model.
+        pixels: Normalised rows of ``patchify``, (B, S, D) in the tower's type.
+        grid_thw: Patches of each video in time, height and width.
+        states: Also give the states after every layer, (B, S / merge^2, merge^2 * C) each, in the
+            order of the tokens.
+
+    Returns:
+        (B, S / merge^2, C) as the tower's ``pooler_output``; with ``states`` also the list.
+
+    Raises:
+        ValueError: If frames of this size have windows of several sizes; see :func:`can_batch`.
+    """
+    import torch
+    from transformers.vision_utils import get_vision_position_ids, get_vision_window_index
+
+    if not can_batch(tower, grid_thw):
+        raise ValueError(f"frames of {grid_thw[1:]} patches have windows of several sizes")
+    merge = tower.spatial_merge_size
+    steps, height, width = grid_thw
+    one = torch.tensor([[1, height, width]], device=pixels.device)
+    weight = tower.patch_embed.proj.weight
+    hidden = torch.nn.functional.linear(pixels, weight.reshape(len(weight), -1))
+    hidden = hidden.reshape(len(pixels) * steps, height * width, -1)  # (N, P, C), N frame pairs
+    order, seams = get_vision_window_index(
+        one,
+        spatial_merge_size=merge,
+        window_size=tower.window_size,
+        patch_size=tower.patch_size,
+    )
+    windows = len(torch.as_tensor(seams).unique()) - 1
+    hidden = _reordered(hidden, order, merge)
+    places = get_vision_position_ids(one, merge)
+    rotary = tuple(
+        _reordered(part[None], order, merge)[0] for part in tower.rotary_pos_emb(hidden, places)
+    )
+    back = torch.argsort(order)
+    kept = []
+    for number, block in enumerate(tower.blocks):
+        parts = 1 if number in tower.fullatt_block_indexes else windows
+        hidden = hidden + _attend(block.attn, block.norm1(hidden), rotary, parts)
+        hidden = hidden + block.mlp(block.norm2(hidden))
+        if states:
+            tokens = hidden.reshape(len(hidden), height * width // merge**2, -1)
+            kept.append(tokens[:, back].reshape(len(pixels), -1, tokens.shape[-1]))
+    merged = tower.merger(hidden).reshape(len(hidden), height * width // merge**2, -1)
+    tokens = merged[:, back].reshape(len(pixels), -1, merged.shape[-1])
+    return (tokens, kept) if states else tokens
+
+
+def _reordered(rows: Tensor, order: Tensor, merge: int) -> Tensor:
+    """Rows (N, P, C) with the tokens, ``merge`` squared rows each, in another order."""
+    tokens = rows.reshape(len(rows), -1, merge**2, rows.shape[-1])
+    return tokens[:, order].reshape(rows.shape)
+
+
+def _attend(attention: Any, hidden: Tensor, rotary: tuple[Tensor, ...], parts: int) -> Tensor:
+    """Attention (N, P, C) within each of ``parts`` equal stretches of every row."""
+    import torch
+    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
+
+    count, length, size = hidden.shape
+    mixed = attention.qkv(hidden).reshape(count, length, 3, attention.num_heads, -1)
+    queries, keys, values = mixed.unbind(2)  # (N, P, heads, head size)
+    queries, keys = apply_rotary_pos_emb_vision(queries, keys, *rotary)
+    shape = (count * parts, length // parts, *queries.shape[2:])
+    queries, keys, values = (part.reshape(shape).transpose(1, 2) for part in (queries, keys, values))
+    mixed = torch.nn.functional.scaled_dot_product_attention(
+        queries, keys, values, scale=attention.scaling
+    )
+    return attention.proj(mixed.transpose(1, 2).reshape(count, length, size))

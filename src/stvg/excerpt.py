@@ -1,0 +1,110 @@
+"""Excerpts: frames of a video that are given to a method as a video of their own.
+
+Some benchmarks ask about a part of a video (the segments of VidSTG, the clips of TVGBench). The
+part gets meta data like any video: its first frame has number 0 and time 0, so methods need not
+know. Nothing is cut out or written: frames are read from the file, numbers and times are shifted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from stvg.errors import UsageError
+from stvg.progress import Progress
+from stvg.types import Clip, Scene, SceneObject, Track, VideoMeta
+from stvg.video import SamplingPlan, read_clip
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Some consecutive frames of a video, or all of them.
+
+    Attributes:
+        whole: The video that the file holds.
+        meta: The excerpt as a video of its own.
+        first: Number in the whole video of its first frame.
+    """
+
+    whole: VideoMeta
+    meta: VideoMeta
+    first: int = 0
+
+    @classmethod
+    def of(cls, video: VideoMeta, part: tuple[int, int] | None = None) -> Excerpt:
+        """The frames ``[start, end)`` of a video, or the video itself.
+
+        Raises:
+            UsageError: If the video does not have these frames.
+
+        Example:
+            >>> from fractions import Fraction
+            >>> video = VideoMeta("dog.mp4", 100, 50, Fraction(10), 4.0, 40)
+            >>> excerpt = Excerpt.of(video, (10, 15))
+            >>> excerpt.meta.frames, excerpt.meta.duration_s, excerpt.meta.times_s[1].round(3)
+            (5, 0.5, np.float64(0.1))
+        """
+        if part is None or part == (0, video.frames):
+            return cls(video, video)
+        stretch, times = video.span_of(*part), video.times_s[slice(*part)]
+        meta = replace(
+            video,
+            duration_s=stretch.duration_s,
+            frames=len(times),
+            frame_times_s=times - times[0],
+        )
+        return cls(video, meta, part[0])
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is the whole video."""
+        return self.meta is self.whole
+
+    def read(self, plan: SamplingPlan, *, threads: int, progress: Progress) -> Clip:
+        """The frames that a plan asks of the excerpt; see :func:`stvg.video.read_clip`."""
+        if self.is_whole:
+            return read_clip(self.whole, plan, threads=threads, progress=progress)
+        numbers = np.unique(self.meta.frame_at(plan.times(self.meta)))
+        wanted = SamplingPlan(
+            times_s=self.whole.times_s[numbers + self.first].tolist(),
+            fixed_size=plan.size(self.meta),
+        )
+        clip = read_clip(self.whole, wanted, threads=threads, progress=progress)
+        if not np.array_equal(clip.frame_indices, numbers + self.first):
+            raise UsageError(f"{self.whole.path}: its frames have no times of their own")
+        return Clip(self.meta, clip.frames, self.meta.times_s[numbers], numbers)
+
+    def cut(self, scene: Scene) -> Scene:
+        """The objects of the whole video as far as they are seen in the excerpt.
+
+        What was measured on an object (class, colours) stays that of all its sights.
+        """
+        if self.is_whole:
+            return scene
+        end = self.first + self.meta.frames
+        seen = scene.frames_seen
+        cut = [self._cut_object(item) for item in scene.objects]
+        return replace(
+            scene,
+            video=self.meta,
+            objects=tuple(item for item in cut if item is not None),
+            frames_seen=seen[(seen >= self.first) & (seen < end)] - self.first,
+        )
+
+    def _cut_object(self, item: SceneObject) -> SceneObject | None:
+        """An object with the sights in the excerpt, or None without any."""
+        track = item.track
+        low, high = np.searchsorted(track.frames, [self.first, self.first + self.meta.frames])
+        if low == high:
+            return None
+        kept = slice(int(low), int(high))
+        shorter = Track(
+            track.id,
+            track.label,
+            track.frames[kept] - self.first,
+            track.boxes[kept],
+            track.scores[kept],
+            None if track.masks is None else track.masks[kept],
+        )
+        return replace(item, track=shorter)

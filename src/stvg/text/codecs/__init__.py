@@ -1,0 +1,1 @@
+"""One answer grammar a module; see :mod:`stvg.text.catalogue`."""

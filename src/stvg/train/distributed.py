@@ -1,0 +1,43 @@
+"""The few things that know of several processes: sums over all of them, and what all have found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+FAMILIES = ("cell", "target", "answer")
+"""What losses are means over; see ``Batch.counts``."""
+
+
+def sum_over_all(
+    accelerator: Any, numbers: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, float]:
+    """Numbers added up over all processes.
+
+    Args:
+        accelerator: Of accelerate.
+        numbers: What this process has, any of the names.
+        names: All that some process may have, the same for every process.
+
+    Returns:
+        The sums of what any process has, in float64.
+    """
+    if accelerator.num_processes == 1:
+        return {name: float(number) for name, number in numbers.items()}
+    import torch
+
+    own = [float(numbers.get(name, 0)) for name in names]
+    has = [float(name in numbers) for name in names]
+    both = torch.tensor([own, has], dtype=torch.float64, device=accelerator.device)  # (2, N)
+    sums, counts = accelerator.reduce(both, reduction="sum").tolist()
+    return {name: sums[n] for n, name in enumerate(names) if counts[n]}
+
+
+def gather(accelerator: Any, items: Sequence[Any]) -> list[Any]:
+    """What all processes have, in the order of their numbers."""
+    if accelerator.num_processes == 1:
+        return list(items)
+    from accelerate.utils import gather_object
+
+    found: list[Any] = gather_object(list(items))
+    return found

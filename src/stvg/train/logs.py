@@ -1,0 +1,126 @@
+"""What a run tells while it goes on: one JSON object a line, and trackers on request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from stvg.errors import MissingExtraError, OutputError
+from stvg.formats.atomic import atomic_path
+
+_MODULES = {"tensorboard": "torch.utils.tensorboard", "trackio": "trackio", "wandb": "wandb"}
+
+
+class Tally:
+    """Means of losses and gauges since the last line.
+
+    Args:
+        totals: Sum and count by name, of a run that goes on.
+
+    Attributes:
+        totals: The same now.
+    """
+
+    def __init__(self, totals: Mapping[str, Sequence[float]] | None = None) -> None:
+        self.totals = {name: list(pair) for name, pair in (totals or {}).items()}
+
+    def add_losses(
+        self, name: str, sums: Mapping[str, float], counts: Mapping[str, float]
+    ) -> None:
+        """Add a step's losses of a task, summed, and what they are means over."""
+        for loss, value in sums.items():
+            self._add(f"{name}/loss/{loss}", value, counts[loss.partition("_")[0]])
+
+    def add_gauges(self, name: str, right: Mapping[str, float], of: Mapping[str, float]) -> None:
+        """Add a step's gauges of a task: how many are right, of how many."""
+        for gauge, count in of.items():
+            self._add(f"{name}/share/{gauge}", right[gauge], count)
+
+    def take(self) -> dict[str, float]:
+        """The means, and begin anew."""
+        found = {
+            name: round(total / count, 5) for name, (total, count) in self.totals.items() if count
+        }
+        self.totals = {}
+        return found
+
+    def _add(self, name: str, value: float, count: float) -> None:
+        place = self.totals.setdefault(name, [0.0, 0.0])
+        place[0] += value
+        place[1] += count
+
+
+class Log:
+    """``log.jsonl`` of a run; a run that goes on drops lines of steps that it repeats.
+
+    Args:
+        path: The file; None for a process that writes none.
+        step: Number of steps that have been done.
+        accelerator: Whose trackers are told as well.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+
+    def __init__(self, path: Path | None, step: int, accelerator: Any) -> None:
+        self._path, self._accelerator, self._file = path, accelerator, None
+        if path is not None:
+            kept = _lines_until(path, step)
+            with atomic_path(path) as temporary:
+                temporary.write_text("".join(kept), encoding="utf-8")
+            self._file = path.open("a", encoding="utf-8")
+
+    def write(self, entry: Mapping[str, Any]) -> None:
+        """Add a line.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        if self._file is not None:
+            try:
+                self._file.write(json.dumps(entry) + "\n")
+                self._file.flush()
+            except OSError as error:
+                raise OutputError(
+                    f"the log {self._path} could not be written: {error.strerror}; free some space "
+                    "and start again: the run goes on from its newest checkpoint"
+                ) from error
+        numbers = {name: value for name, value in entry.items() if isinstance(value, int | float)}
+        self._accelerator.log(numbers, step=entry["step"])
+
+    def close(self) -> None:
+        """Close the file and the trackers."""
+        if self._file is not None:
+            self._file.close()
+        self._accelerator.end_training()
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse trackers whose package does not import, before any work.
+
+    Raises:
+        MissingExtraError: Naming the package.
+    """
+    for name in names:
+        try:
+            import_module(_MODULES[name])
+        except Exception as error:
+            raise MissingExtraError(
+                f"the tracker {name} needs the package {name}, which does not import here "
+                f"({' '.join(str(error).split())}); install it with: pip install {name}"
+            ) from error
+
+
+def _lines_until(path: Path, step: int) -> list[str]:
+    """The lines of a log up to a step, without what was cut off when the run was killed."""
+    kept: list[str] = []
+    if not path.exists():
+        return kept
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        if not line.endswith("\n") or json.loads(line)["step"] > step:
+            break
+        kept.append(line)
+    return kept

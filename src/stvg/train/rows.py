@@ -1,0 +1,232 @@
+"""From prompts and answers to one padded batch for the language model, and its loss.
+
+A :class:`Row` is one query with its answer. Rows are filled up on the right, where causal attention
+makes a mask unnecessary, and say themselves at which positions their tokens stand, so that tokens
+of a video can be left out of a row (a lesson of one step in the place that the step has in the whole
+clip) without moving the others. Several rows may show the same clip: its features are computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from stvg.backbones.prefix import padded
+from stvg.backbones.preprocess import Grid, PatchLayout, normalise_on_device
+from stvg.backbones.tower import can_batch, encode_alike
+from stvg.train.heads import Gauges, Sums
+from stvg.types import BoolArray, IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """A query with its answer.
+
+    Attributes:
+        ids: Tokens of prompt and answer, (L,), placeholders repeated once a visual token.
+        places: Their positions, (3, L) int64.
+        answer: Number of tokens of the answer, the stop token included; the last ones of ``ids``.
+        clip: Number of the clip in its batch.
+        visual: Which of the clip's visual tokens stand for the placeholders, (K,) int64.
+    """
+
+    ids: IntArray
+    places: IntArray
+    answer: int
+    clip: int
+    visual: IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowBatch:
+    """R padded rows.
+
+    Attributes:
+        ids: (R, L) int64.
+        places: (3, R, L) int64.
+        judged: Places whose token is scored, that is tokens of answers, (R, L) bool.
+        shown: Places of visual tokens, (R, L) bool.
+        features: Which visual token of the whole batch stands at each of them, (M,) int64.
+    """
+
+    ids: Tensor
+    places: Tensor
+    judged: Tensor
+    shown: Tensor
+    features: Tensor
+
+    def to(self, device: Any) -> RowBatch:
+        """The same on a device."""
+        arrays = (self.ids, self.places, self.judged, self.shown, self.features)
+        return RowBatch(*(array.to(device) for array in arrays))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """What one step is trained on.
+
+    Attributes:
+        videos: Rows of ``patchify`` (P, D) uint8 and grid of each clip.
+        rows: Queries with answers, or None where only the vision tower is asked.
+        seen: Dense labels of the clips for ``DenseHeads.judge_seen``, or nothing.
+        meant: Dense labels of the rows for ``DenseHeads.judge_meant``, or nothing.
+        broken: Clips that are missing from it because they cannot be used, name -> reason.
+    """
+
+    videos: tuple[tuple[Tensor, Grid], ...]
+    rows: RowBatch | None
+    seen: Mapping[str, Tensor] = field(default_factory=dict)
+    meant: Mapping[str, Tensor] = field(default_factory=dict)
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What losses are means over: clips, rows, tokens of answers."""
+        rows = self.rows
+        return {
+            "cell": len(self.videos),
+            "target": 0 if rows is None else len(rows.ids),
+            "answer": 0 if rows is None else int(rows.judged.sum()),
+        }
+
+    def to(self, device: Any) -> Batch:
+        """The same on a device."""
+        rows = self.rows
+        return Batch(
+            tuple((pixels.to(device), grid) for pixels, grid in self.videos),
+            None if rows is None else rows.to(device),
+            {name: tensor.to(device) for name, tensor in self.seen.items()},
+            {name: tensor.to(device) for name, tensor in self.meant.items()},
+            self.broken,
+        )
+
+
+def encode_videos(tower: Any, batch: Batch, layout: PatchLayout) -> list[Tensor]:
+    """Visual tokens (K, C) of every clip; clips of one size in one call."""
+    sizes: dict[Grid, list[int]] = {}
+    for number, (_, grid) in enumerate(batch.videos):
+        sizes.setdefault(grid, []).append(number)
+    found: dict[int, Tensor] = {}
+    for grid, numbers in sizes.items():
+        pixels = torch.stack([batch.videos[number][0] for number in numbers])
+        if pixels.dtype == torch.uint8:
+            flat = normalise_on_device(pixels.flatten(0, 1), layout)
+            pixels = flat.reshape(pixels.shape)
+        pixels = pixels.to(tower.dtype)
+        if can_batch(tower, grid):
+            tokens = encode_alike(tower, pixels, grid)
+        else:
+            grids = torch.tensor([grid] * len(numbers), device=pixels.device)
+            tokens = tower(pixels.flatten(0, 1), grid_thw=grids).pooler_output
+            tokens = tokens.reshape(len(numbers), -1, tokens.shape[-1])
+        found.update(zip(numbers, tokens, strict=True))
+    return [found[number] for number in range(len(batch.videos))]
+
+
+def collate(rows: Sequence[Row], placeholder: int, tokens: Sequence[int]) -> RowBatch:
+    """Fill rows up to the longest.
+
+    Args:
+        rows: At least one.
+        placeholder: Token id that stands for a visual token in prompts.
+        tokens: Number of visual tokens of each clip of the batch.
+    """
+    first = np.cumsum([0, *tokens])
+    ids, real = padded([row.ids.tolist() for row in rows])
+    places = np.zeros((3, *ids.shape), np.int64)
+    judged = np.zeros(ids.shape, np.bool_)
+    prompt: BoolArray = np.zeros(ids.shape, np.bool_)
+    for number, row in enumerate(rows):
+        length = len(row.ids)
+        places[:, number, :length] = row.places
+        judged[number, length - row.answer : length] = True
+        prompt[number, : length - row.answer] = True
+    shown = (ids == placeholder) & prompt & real
+    features = np.concatenate([first[row.clip] + row.visual for row in rows])
+    arrays = (ids, places, judged, shown, features)
+    return RowBatch(*(torch.from_numpy(array) for array in arrays))
+
+
+def read_rows(
+    model: Any, features: Tensor, batch: RowBatch, *, inner: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """States of a batch of rows.
+
+    Args:
+        model: A Qwen2.5-VL model.
+        features: Visual tokens of all clips, (clips * tokens, C).
+        batch: The rows.
+        inner: Also give the states one layer before the last.
+
+    Returns:
+        States (R, L, C) behind the final norm, and those before the last layer or None.
+    """
+    embeds = model.get_input_embeddings()(batch.ids)
+    chosen = features[batch.features].to(embeds.dtype)
+    embeds = embeds.masked_scatter(batch.shown[..., None], chosen)
+    out = model.model.language_model(
+        inputs_embeds=embeds,
+        position_ids=batch.places,
+        use_cache=False,
+        output_hidden_states=inner,
+    )
+    return out.last_hidden_state, out.hidden_states[-2] if inner else None
+
+
+class SoftScale:
+    """Tokens on a scale (numbers, frame numbers), of which near ones are nearly right.
+
+    The goal for token *n* is a bell over its neighbours instead of *n* alone, which teaches all of
+    them at once.
+
+    Args:
+        first: Token id of the scale's zero.
+        count: Number of tokens on it.
+        width: Standard deviation of the bell, in tokens.
+    """
+
+    def __init__(self, first: int, count: int, width: float) -> None:
+        self.first, self.count = first, count
+        apart = torch.arange(count)[:, None] - torch.arange(count)
+        bell = torch.exp(-0.5 * (apart / width) ** 2)
+        self.goals = bell / bell.sum(-1, keepdim=True)  # (count, count)
+
+    def losses(self, log_probs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Which targets (M,) are on the scale, (M,) bool, and the cross entropy of those."""
+        on = (targets >= self.first) & (targets < self.first + self.count)
+        goals = self.goals.to(log_probs)[targets[on] - self.first]
+        chances = log_probs[on, self.first : self.first + self.count]
+        return on, -(goals * chances).sum(-1)
+
+
+def judge_answers(
+    model: Any, states: Tensor, batch: RowBatch, scales: Mapping[str, SoftScale]
+) -> tuple[Sums, Gauges]:
+    """Cross entropy of the answers, summed over their tokens.
+
+    Args:
+        model: The model, for its head.
+        states: (R, L, C) of :func:`read_rows`.
+        batch: The rows.
+        scales: Soft goals by name.
+
+    Returns:
+        The loss ``answer``, and how many tokens are the likeliest ones: of all and of each scale.
+    """
+    row, place = torch.nonzero(batch.judged, as_tuple=True)
+    targets = batch.ids[row, place]
+    log_probs = model.lm_head(states[row, place - 1]).float().log_softmax(-1)  # (M, V)
+    losses = F.nll_loss(log_probs, targets, reduction="none")
+    right = log_probs.argmax(-1) == targets
+    gauges = {"answer": (float(right.sum()), float(len(right)))}
+    for name, scale in scales.items():
+        on, soft = scale.losses(log_probs, targets)
+        losses = losses.masked_scatter(on, soft)
+        gauges[name] = (float(right[on].sum()), float(on.sum()))
+    return {"answer": losses.sum()}, gauges

@@ -1,0 +1,120 @@
+"""What a run starts from: the model with its tokenizer, adapters where asked for, the student."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from stvg.backbones.qwen import QwenBackbone
+from stvg.backbones.tiny import resolve_model
+from stvg.errors import UsageError, WeightsError
+from stvg.extras import require
+from stvg.train.checkpoint import HEADS
+from stvg.train.fresh import fresh_model, fresh_tokenizer
+from stvg.train.recipe import Lora, Recipe
+from stvg.train.student import Student
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """A model in training.
+
+    Attributes:
+        student: The model with its dense heads.
+        backbone: The model for writing answers; it shares its weights with the student.
+        saved: What writes the checkpoint: the model, or peft's wrapper of it.
+    """
+
+    student: Student
+    backbone: QwenBackbone
+    saved: Any
+
+    @property
+    def trained(self) -> int:
+        """Number of parameters that are trained."""
+        return sum(each.numel() for each in self.student.parameters() if each.requires_grad)
+
+    @property
+    def frozen(self) -> int:
+        """Number of parameters that are not."""
+        return sum(each.numel() for each in self.student.parameters()) - self.trained
+
+
+def load_learner(recipe: Recipe, *, precision: str) -> Learner:
+    """The model that a recipe starts from, ready to be trained.
+
+    Args:
+        recipe: The recipe.
+        precision: ``bf16`` or ``fp32``; what is frozen under adapters is kept in it.
+
+    Raises:
+        WeightsError: If there is no such model, or it is of another architecture.
+        UsageError: If adapters find none of their modules.
+    """
+    import torch
+
+    torch.manual_seed(recipe.seed)
+    folder = None
+    if recipe.fresh is not None:
+        backbone = QwenBackbone(fresh_model(recipe.fresh), fresh_tokenizer(), "a fresh model")
+    else:
+        assert recipe.model is not None
+        folder = resolve_model(recipe.model, str(recipe.card.get("method", "base")))
+        dtype = "bfloat16" if recipe.lora is not None and precision == "bf16" else "float32"
+        backbone = QwenBackbone.load(folder, dtype=dtype, device="cpu")
+    model = saved = backbone.model
+    if recipe.lora is not None:
+        saved = _adapted(model, recipe.lora, str(folder))
+    if recipe.checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    student = Student(model, backbone.tokenizer, recipe.softness)
+    _load_heads(student, folder)
+    for name, parameter in student.named_parameters():
+        if ".visual." in name and not recipe.optimiser.tower:
+            parameter.requires_grad_(False)
+    return Learner(student, backbone, saved)
+
+
+def without_weights(backbone: QwenBackbone) -> QwenBackbone:
+    """The same backbone for encoding only: configuration and tokenizer, fit for worker processes."""
+    return QwenBackbone(
+        SimpleNamespace(config=backbone.model.config),
+        backbone.tokenizer,
+        backbone.name,
+        backbone.convention,
+    )
+
+
+def _adapted(model: Any, options: Lora, base: str) -> Any:
+    """peft's wrapper of a model, which has adapters in its layers from then on."""
+    peft = require("peft", "train", "training of adapters")
+    names = options.targets if isinstance(options.targets, str) else list(options.targets)
+    config = peft.LoraConfig(
+        r=options.rank,
+        lora_alpha=options.alpha,
+        lora_dropout=options.dropout,
+        target_modules=names,
+        modules_to_save=list(options.modules_to_save) or None,
+        base_model_name_or_path=str(Path(base).resolve()) if Path(base).is_dir() else base,
+    )
+    try:
+        return peft.get_peft_model(model, config)
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(f"adapters fit none of the modules of {base}: {reason}") from error
+
+
+def _load_heads(student: Student, folder: str | None) -> None:
+    """Take over the dense heads of the checkpoint that a run starts from, if it has any."""
+    from safetensors.torch import load_file
+
+    path = Path(folder or "") / HEADS
+    if folder is None or student.heads is None or not path.is_file():
+        return
+    try:
+        student.heads.load_state_dict(load_file(path))
+    except Exception as error:  # safetensors has a class of its own
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(f"the dense heads in {path} do not fit the model: {reason}") from error

@@ -1,0 +1,98 @@
+"""The model that is trained, with its dense heads, as one module: batch in, losses out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stvg.backbones.positions import PositionRule
+from stvg.backbones.preprocess import PatchLayout
+from stvg.data.world.sprites import COLOURS, KINDS
+from stvg.train.fresh import FRAMES, MOTIONS, NUMBERS
+from stvg.train.heads import DenseHeads, Gauges, Sums
+from stvg.train.rows import Batch, SoftScale, encode_videos, judge_answers, read_rows
+
+GAUGES = ("object", "colour", "kind", "motion", "answer", "number", "time", "target", "now")
+"""All gauges that there are."""
+WEIGHTS = {
+    "answer": 1.0, "cell": 1.0, "cell_box": 2.0, "cell_place": 3.0, "cell_change": 1.0, "cell_colour": 1.0,
+    "cell_kind": 1.0, "cell_motion": 1.0, "target": 1.0, "target_now": 1.0, "target_box": 5.0,
+}  # fmt: skip
+"""Weights of the losses among each other; tasks scale those on ``cell`` and ``target`` tokens."""
+_WORDS = {"colour": tuple(COLOURS), "kind": tuple(KINDS), "motion": MOTIONS}
+
+
+class Student(nn.Module):
+    """A model and, where its vocabulary has the world's words, dense heads on it.
+
+    Args:
+        model: A Qwen2.5-VL model.
+        tokenizer: Its tokenizer.
+        softness: Width of the goals for numbers and frame numbers, in tokens; see ``SoftScale``.
+            Only for vocabularies in which they are single tokens.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, softness: tuple[float, float]) -> None:
+        super().__init__()
+        self.model = model
+        self.layout = PatchLayout.of(model.config.vision_config)
+        self.rule = PositionRule.of(model.config.vision_config)
+        table = tokenizer.get_vocab()
+        self.scales, self.heads = {}, None
+        if {"100", "<t_0>", *(word for words in _WORDS.values() for word in words)} <= set(table):
+            self.scales = {
+                "number": SoftScale(table["0"], NUMBERS, softness[0]),
+                "time": SoftScale(table["<t_0>"], FRAMES, softness[1]),
+            }
+            words = {name: [table[word] for word in words] for name, words in _WORDS.items()}
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                self.heads = DenseHeads(model.config.text_config.hidden_size, words)
+
+    def forward(self, batch: Batch) -> tuple[Sums, Gauges]:
+        """Losses summed over clips, rows or tokens of answers (``Batch.counts``), and gauges."""
+        if not batch.videos:  # none could be used; processes still have to meet in the backward
+            some = next(each for each in self.parameters() if each.requires_grad)
+            return {"answer": some.sum() * 0}, {}
+        tokens = encode_videos(self.model.model.visual, batch, self.layout)
+        sums: Sums = {}
+        gauges: Gauges = {}
+        dense = self.heads is not None and len(batch.seen) > 0
+        steps = batch.videos[0][1][0]
+        if dense:
+            table = self.model.get_input_embeddings().weight
+            by_step = torch.stack(tokens).unflatten(1, (steps, -1))  # (B, S, K, C)
+            _add(sums, gauges, self.heads.judge_seen(by_step, table, batch.seen))
+        if batch.rows is not None:
+            states, inner = read_rows(self.model, torch.cat(tokens), batch.rows, inner=dense)
+            _add(sums, gauges, judge_answers(self.model, states, batch.rows, self.scales))
+            if inner is not None:
+                visual = inner[batch.rows.shown].reshape(len(inner), steps, -1, inner.shape[-1])
+                _add(sums, gauges, self.heads.judge_meant(visual, batch.meant))
+        return sums, gauges
+
+
+def total_loss(
+    sums: Mapping[str, Tensor], counts: Mapping[str, float], scale: Mapping[str, float]
+) -> Tensor:
+    """The number to be made small.
+
+    Args:
+        sums: Of :meth:`Student.forward`.
+        counts: What each family of losses (``answer``, ``cell``, ``target``) is divided by: the
+            counts of the whole step, over all its parts and processes.
+        scale: Weight of each family.
+    """
+    parts = []
+    for name, value in sums.items():
+        family = name.partition("_")[0]
+        parts.append(value * (WEIGHTS[name] * scale[family] / max(counts[family], 1)))
+    return torch.stack(parts).sum()
+
+
+def _add(sums: Sums, gauges: Gauges, found: tuple[Sums, Gauges]) -> None:
+    sums.update(found[0])
+    gauges.update(found[1])

@@ -1,0 +1,160 @@
+"""How good a model is while it is trained: losses on held-out clips, and answers that it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stvg.backbones.qwen import QwenBackbone
+from stvg.errors import UsageError
+from stvg.evaluate import evaluate
+from stvg.methods.base import Method
+from stvg.predicting.answering import Answerer, answer_here
+from stvg.predicting.questions import Questions, jobs_of
+from stvg.registry import find_method
+from stvg.train.distributed import FAMILIES, gather, sum_over_all
+from stvg.train.logs import Tally
+from stvg.train.recipe import Evaluate, Recipe
+from stvg.train.student import GAUGES, WEIGHTS, Student
+from stvg.train.tasks.base import Maker
+
+
+def validate(
+    recipe: Recipe,
+    student: Student,
+    backbone: QwenBackbone,
+    makers: Sequence[Maker],
+    accelerator: Any,
+    precision: AbstractContextManager[Any],
+) -> dict[str, float]:
+    """Everything that a recipe asks to be measured.
+
+    Args:
+        recipe: The recipe.
+        student: The module in training, not wrapped for several processes.
+        backbone: The same weights, for writing answers.
+        makers: What makes the batches of the recipe's validation tasks.
+        accelerator: Shares the work out over processes.
+        precision: In which losses are computed.
+
+    Returns:
+        Means of losses and gauges as ``val/<task>/...``, metrics as ``evaluate/...``.
+    """
+    found: dict[str, float] = {}
+    student.eval()
+    with torch.no_grad():
+        with precision:
+            for task, maker in zip(recipe.validation, makers, strict=True):
+                count = min(recipe.validate_clips, maker.size or recipe.validate_clips)
+                sizes = (task.clips // recipe.parts, count)
+                found |= _losses(student, maker, sizes, f"val/{task.title}", accelerator)
+        if recipe.evaluate is not None:
+            method = build_method(recipe.card, backbone)
+            found |= _metrics(recipe.evaluate, method, accelerator)
+    student.train()
+    return found
+
+
+def build_method(card: Mapping[str, Any], backbone: QwenBackbone) -> Method:
+    """The method that a card names, with its options, around a model.
+
+    Raises:
+        UsageError: If there is no such method, or it is not built around a model.
+    """
+    name = str(card.get("method"))
+    kind = find_method(name)
+    try:
+        method = kind(backbone, kind.options.of(card.get("options") or {}))
+    except (TypeError, AttributeError) as error:
+        raise UsageError(
+            f"the method {name} is not built as {name}(backbone, options), so it cannot be trained "
+            f"here: {error}"
+        ) from error
+    if not isinstance(method, Method):
+        raise UsageError(f"expected a subclass of stvg.methods.base.Method from {name!r}")
+    return method
+
+
+def questions_of(options: Evaluate) -> Questions:
+    """The queries that answers are written to."""
+    companions = {name: Path(path) for name, path in options.companions.items()}
+    return Questions(options.benchmark, Path(options.annotations), companions, options.limit)
+
+
+def _losses(
+    student: Student, maker: Maker, sizes: tuple[int, int], name: str, accelerator: Any
+) -> dict[str, float]:
+    """Means over held-out clips; ``sizes`` are clips of a batch and in all."""
+    clips, count = sizes
+    own = range(accelerator.process_index, count, accelerator.num_processes)
+    totals: dict[str, float] = {}
+    for first in range(0, len(own), clips):
+        batch = maker.batch(own[first : first + clips]).to(accelerator.device)
+        if not batch.videos:
+            continue
+        sums, gauges = student(batch)
+        for key, value in flat(sums, gauges, batch.counts).items():
+            totals[key] = totals.get(key, 0.0) + value
+    tally = Tally()
+    tell(tally, name, sum_over_all(accelerator, totals, FLAT))
+    return tally.take()
+
+
+FLAT = (
+    *(f"count/{name}" for name in FAMILIES), *(f"loss/{name}" for name in WEIGHTS),
+    *(f"right/{name}" for name in GAUGES), *(f"of/{name}" for name in GAUGES),
+)  # fmt: skip
+"""All names of :func:`flat`."""
+
+
+def flat(
+    sums: Mapping[str, Any], gauges: Mapping[str, tuple[float, float]], counts: Mapping[str, float]
+) -> dict[str, float]:
+    """What a batch gave as numbers that add up over batches, parts and processes."""
+    return {
+        **{f"count/{name}": float(number) for name, number in counts.items()},
+        **{f"loss/{name}": float(value.detach()) for name, value in sums.items()},
+        **{f"right/{name}": right for name, (right, _) in gauges.items()},
+        **{f"of/{name}": of for name, (_, of) in gauges.items()},
+    }
+
+
+def tell(tally: Tally, name: str, numbers: Mapping[str, float]) -> None:
+    """Add the numbers of :func:`flat` to a tally under the name of a task."""
+    groups: dict[str, dict[str, float]] = {"count": {}, "loss": {}, "right": {}, "of": {}}
+    for key, number in numbers.items():
+        group, _, rest = key.partition("/")
+        groups[group][rest] = number
+    tally.add_losses(name, groups["loss"], groups["count"])
+    tally.add_gauges(name, groups["right"], groups["of"])
+
+
+def _metrics(options: Evaluate, method: Method, accelerator: Any) -> dict[str, float]:
+    """Metrics of answers that the processes write, each to every n-th video."""
+    questions = questions_of(options)
+    reader = questions.reader
+    folder = Path(options.videos) if options.videos is not None else questions.videos_beside
+    if folder is None:
+        raise UsageError(
+            f"expected a folder with the videos of {options.annotations}; name it as "
+            "evaluate.videos"
+        )
+    jobs = jobs_of(questions.records(), reader, folder)
+    own = jobs[accelerator.process_index :: accelerator.num_processes]
+    answerer = Answerer(method, reader.media, threads=1)
+    lines = [line for outcome in answer_here(answerer, own) for line in outcome.lines]
+    lines = gather(accelerator, lines)
+    report = evaluate(
+        options.benchmark,
+        questions.records(with_truth=True),
+        lines,
+        protocol=options.protocol,
+        resamples=0,
+    )
+    failed = sum(len(each) for each in report.failures.values())
+    found = {f"evaluate/{name}": round(value, 5) for name, value in report.metrics.items()}
+    return {**found, "evaluate/queries": report.queries, "evaluate/failed": failed}
