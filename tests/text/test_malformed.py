@@ -59,7 +59,8 @@ COMPACT = [
     # frames written without the underscore, without brackets, with spaces
     Case("<t2> <t6> : <t2> 10 20 30 40 t_4 20 20 40 60", (2, 6), {3: A, 5: B}),
     Case("< t_2 > <t_6 : <T_2> 10 20 30 40 <t_4> 20 20 40 60", (2, 6), {3: A, 5: B}),
-    # no colon
+    # no colon; a colon behind every frame
+    Case("<t_2> <t_6>: <t_2>: 10 20 30 40 <t_4>: 20 20 40 60", (2, 6), {3: A, 5: B}),
     Case("<t_2> <t_6> <t_2> 10 20 30 40 <t_4> 20 20 40 60", (2, 6), {3: A, 5: B}),
     # prose before, with numbers in it; prose behind, with a number in it
     Case("The 2 dogs: <t_2> <t_6> : <t_2> 10 20 30 40 <t_4> 20 20 40 60. It ran 3 times.", (2, 6),
@@ -194,6 +195,8 @@ PIXELS = [
          (NO_INTERVAL,)),
     # objects one behind the other without a list; one a line
     Case('{"time": 3.0, "bbox_2d": [10, 10, 30, 20]}, {"time": 5.0, "bbox_2d": [20, 10, 40, 30]}',
+         (2, 6), {3: A, 5: B}, (NO_INTERVAL,)),
+    Case('{"time": 3, "bbox_2d": [10, 10, 30, 20]} [next] {"time": 5, "bbox_2d": [20, 10, 40, 30]}',
          (2, 6), {3: A, 5: B}, (NO_INTERVAL,)),
     Case('{"time": [2, 6]}\n[{"t": 3, "box": [10, 10, 30, 20]}, {"t": 5, "box": [20, 10, 40, 30]}]',
          (2, 6), {3: A, 5: B}),

@@ -104,6 +104,12 @@ def test_thin_boxes_get_one_unit_inside_the_frame() -> None:
         assert text == f"<t_0> <t_1> : <t_0> {numbers}"
 
 
+def test_halves_of_a_unit_go_up() -> None:
+    # 0.5 and 1.5 percent across, 1.5 and 2.5 percent down: widths never shrink by rounding
+    text = find_codec("compact").render(Tube(Interval(0, 1), [0], [[1, 1.5, 3, 2.5]]), VIEW)
+    assert text == "<t_0> <t_1> : <t_0> 1 2 2 3"
+
+
 def test_decimals_follow_the_shortest_time() -> None:
     # 4 decimals of a millisecond gap; 1 where frames are a second apart, as above
     times = np.array([0.0, 0.001, 0.5])

@@ -26,7 +26,7 @@ _CORNERS = (("x1", "y1", "x2", "y2"), ("x_min", "y_min", "x_max", "y_max"),
             ("xmin", "ymin", "xmax", "ymax"), ("left", "top", "right", "bottom"))  # fmt: skip
 
 # Possessive (++), so that the time taken stays in proportion to the text.
-_CLOCK = r"\d+(?::\d+){0,2}(?:\.\d+)?"
+_CLOCK = r"(?<![\d.:])\d++(?::\d++){0,2}+(?:\.\d++)?+"
 _UNIT = r"\s*+(?:s\b|secs?\b|seconds?\b)"
 _TIME_TEXT = re.compile(rf"<?\s*({_CLOCK})(?:{_UNIT})?\s*>?", re.IGNORECASE)
 _SPAN_TEXT = re.compile(

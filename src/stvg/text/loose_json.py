@@ -96,7 +96,7 @@ class _Reader:
         while not self._is_over(is_first=not plain and not keyed):
             value = self._value()
             self._spaces()
-            if value is not _CUT and self.text[self.at : self.at + 1] == ":":
+            if self.text[self.at : self.at + 1] == ":":
                 self.at += 1
                 key, value = str(value), self._value()
                 if value is not _CUT:

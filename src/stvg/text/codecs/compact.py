@@ -112,7 +112,7 @@ class _Group:
     Attributes:
         frame: The number.
         numbers: Numbers behind it.
-        has_colon: Whether a colon follows it at once.
+        has_colon: Whether a colon follows it.
         is_closed: Whether a word follows; numbers behind that are prose.
     """
 
@@ -144,7 +144,7 @@ def _groups(text: str) -> tuple[list[_Group], bool]:
             if groups:
                 groups[-1].is_closed = True
         elif token["colon"] and groups:
-            groups[-1].has_colon = not groups[-1].numbers
+            groups[-1].has_colon = True
         elif token["number"] and groups and not groups[-1].is_closed:
             groups[-1].numbers.append(float(token["number"]))
     return groups, has_prose
