@@ -11,12 +11,12 @@ separate calls of ours, each with the vision tower and the whole prompt.
 Boxes: the codec ``thousandths_json`` writes an answer of 16 boxes behind its interval. Token by
 token and with what is forced read along (``jump``), for one sentence and for 8 at once; beside it
 ``generate`` of the class with the same grammar as a logits processor. Model calls are counted at
-the language model; reading the prompt is not among them.
+the language model; those that read the prompt are not among them, but CPU seconds include it.
 
 CPU seconds are of the process, ways in turns (A B, B A), median of the repetitions.
 
 Run:  python benchmarks/queries.py [--quick] [--json]
-Takes four minutes on a busy core, 40 s with --quick. Exits with 1 when tokens of a way differ from
+Takes three minutes on one core, 30 s with --quick. Exits with 1 when tokens of a way differ from
 those of another, log-probabilities while writing from those while scoring, or jumping takes more
 than 0.4 of the calls.
 """
@@ -174,12 +174,12 @@ def compare_boxes(scene: Scene, count: int, repetitions: int) -> dict[str, Any]:
     backbone = scene.backbone
     place, head = begun_answer(backbone.tokenizer)
     prompts = [[*sentence, *head] for sentence in scene.sentences[:count]]
-    prefix = scene.read(prompts)
     options: dict[str, Any] = {"max_new_tokens": 2000, "grammar": place, "stop": [STOP]}
     calls: dict[str, int] = {}
 
     def ours(jump: bool) -> Tokens:
         name = "ours" if jump else "ours, token by token"
+        prefix = scene.read(prompts)
         with counted(backbone, calls, name):
             return list(backbone.generate(prefix, jump=jump, **options).ids)
 
@@ -203,6 +203,7 @@ def compare_boxes(scene: Scene, count: int, repetitions: int) -> dict[str, Any]:
     if count == 1:
         ways = {"generate, token by token": theirs, **ways}
     found = measure(ways, repetitions)
+    prefix = scene.read(prompts)
     written = backbone.generate(prefix, **options)
     scored = backbone.score(prefix, written.ids, grammar=place, stop=[STOP])
     texts = [backbone.tokenizer.decode([*head, *ids[:-1]]) for ids in written.ids]

@@ -20,6 +20,7 @@ ROWS = [
     {"methods"},
     {"excerpt", "grounding", "diagnosis", "evaluate"},
     {"predicting"},
+    {"train"},
     {"cli"},
 ]
 LEVEL = {name: row for row, names in enumerate(ROWS) for name in names}

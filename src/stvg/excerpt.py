@@ -14,7 +14,7 @@ import numpy as np
 from stvg.errors import UsageError
 from stvg.progress import Progress
 from stvg.types import Clip, Scene, SceneObject, Track, VideoMeta
-from stvg.video import SamplingPlan, read_clip
+from stvg.video import FrameCache, SamplingPlan, read_clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +61,23 @@ class Excerpt:
         """Whether it is the whole video."""
         return self.meta is self.whole
 
-    def read(self, plan: SamplingPlan, *, threads: int, progress: Progress) -> Clip:
+    def read(
+        self,
+        plan: SamplingPlan,
+        *,
+        threads: int,
+        progress: Progress,
+        cache: FrameCache | None = None,
+    ) -> Clip:
         """The frames that a plan asks of the excerpt; see :func:`stvg.video.read_clip`."""
         if self.is_whole:
-            return read_clip(self.whole, plan, threads=threads, progress=progress)
+            return read_clip(self.whole, plan, threads=threads, progress=progress, cache=cache)
         numbers = np.unique(self.meta.frame_at(plan.times(self.meta)))
         wanted = SamplingPlan(
             times_s=self.whole.times_s[numbers + self.first].tolist(),
             fixed_size=plan.size(self.meta),
         )
-        clip = read_clip(self.whole, wanted, threads=threads, progress=progress)
+        clip = read_clip(self.whole, wanted, threads=threads, progress=progress, cache=cache)
         if not np.array_equal(clip.frame_indices, numbers + self.first):
             raise UsageError(f"{self.whole.path}: its frames have no times of their own")
         return Clip(self.meta, clip.frames, self.meta.times_s[numbers], numbers)

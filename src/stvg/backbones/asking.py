@@ -157,9 +157,7 @@ def _read(backbone: QwenBackbone, questions: Sequence[Question]) -> tuple[Prefix
 
 
 def _encode(backbone: QwenBackbone, pixels: Pixels) -> Features:
-    return backbone.encode_video(
-        pixels.rows, pixels.grid, seconds_per_step=pixels.seconds_per_step
-    )
+    return backbone.encode_video(pixels.rows, pixels.grid, seconds_per_step=pixels.seconds_per_step)
 
 
 def _shared_part(backbone: QwenBackbone, prompts: Sequence[Sequence[int]]) -> int:

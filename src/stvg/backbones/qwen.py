@@ -52,6 +52,7 @@ from stvg.backbones.positions import (
 from stvg.backbones.prefix import Completions, Features, Prefix, Tensor, padded
 from stvg.backbones.preprocess import PatchLayout, normalise_on_device
 from stvg.backbones.reading import Reader, last_states
+from stvg.backbones.tower import can_batch, encode_alike
 from stvg.backbones.writing import Answer, write
 from stvg.errors import UsageError
 from stvg.types import IntArray
@@ -201,10 +202,14 @@ class QwenBackbone:
         rows = pixels.to(self.device)
         if rows.dtype == torch.uint8:
             rows = normalise_on_device(rows, layout)
-        tower = self.model.model.visual
-        grid = torch.tensor([[steps, height, width]], device=self.device)
-        tokens = tower(rows.to(tower.dtype), grid_thw=grid).pooler_output  # (S / merge^2, C)
-        return Features(tokens, (steps, height, width), seconds_per_step, kind)
+        tower, grid = self.model.model.visual, (steps, height, width)
+        rows = rows.to(tower.dtype)
+        if can_batch(tower, grid):
+            tokens = encode_alike(tower, rows[None], grid)[0]  # (S / merge^2, C)
+        else:
+            grids = torch.tensor([grid], device=self.device)
+            tokens = tower(rows, grid_thw=grids).pooler_output
+        return Features(tokens, grid, seconds_per_step, kind)
 
     def embed(self, ids: Sequence[int], features: Sequence[Features] = ()) -> Tensor:
         """Embeddings of a prompt, with visual features in place of their placeholders.

@@ -15,7 +15,13 @@ from stvg.backbones.preprocess import Grid
 
 
 def can_batch(tower: Any, grid_thw: Grid) -> bool:
-    """Whether :func:`encode_alike` takes frames of this size: windows, if any, are all full."""
+    """Whether :func:`encode_alike` takes frames of this size.
+
+    Not where windows, if there are any, come in several sizes, and not where the tower runs on
+    flash attention, which needs no help.
+    """
+    if "flash" in str(tower.config._attn_implementation):
+        return False
     if len(tower.fullatt_block_indexes) == len(tower.blocks):
         return True
     side = tower.window_size // tower.patch_size // tower.spatial_merge_size
@@ -23,20 +29,16 @@ def can_batch(tower: Any, grid_thw: Grid) -> bool:
     return all(number <= side or number % side == 0 for number in (rows, columns))
 
 
-def encode_alike(
-    tower: Any, pixels: Tensor, grid_thw: Grid, *, states: bool = False
-) -> Tensor | tuple[Tensor, list[Tensor]]:
+def encode_alike(tower: Any, pixels: Tensor, grid_thw: Grid) -> Tensor:
     """Visual tokens of several videos of one size; gradients flow.
 
     Args:
         tower: The ``visual`` module of a Qwen2.5-VL model.
         pixels: Normalised rows of ``patchify``, (B, S, D) in the tower's type.
         grid_thw: Patches of each video in time, height and width.
-        states: Also give the states after every layer, (B, S / merge^2, merge^2 * C) each, in the
-            order of the tokens.
 
     Returns:
-        (B, S / merge^2, C) as the tower's ``pooler_output``; with ``states`` also the list.
+        (B, S / merge^2, C) as the tower's ``pooler_output``.
 
     Raises:
         ValueError: If frames of this size have windows of several sizes; see :func:`can_batch`.
@@ -64,18 +66,12 @@ def encode_alike(
     rotary = tuple(
         _reordered(part[None], order, merge)[0] for part in tower.rotary_pos_emb(hidden, places)
     )
-    back = torch.argsort(order)
-    kept = []
     for number, block in enumerate(tower.blocks):
         parts = 1 if number in tower.fullatt_block_indexes else windows
         hidden = hidden + _attend(block.attn, block.norm1(hidden), rotary, parts)
         hidden = hidden + block.mlp(block.norm2(hidden))
-        if states:
-            tokens = hidden.reshape(len(hidden), height * width // merge**2, -1)
-            kept.append(tokens[:, back].reshape(len(pixels), -1, tokens.shape[-1]))
     merged = tower.merger(hidden).reshape(len(hidden), height * width // merge**2, -1)
-    tokens = merged[:, back].reshape(len(pixels), -1, merged.shape[-1])
-    return (tokens, kept) if states else tokens
+    return merged[:, torch.argsort(order)].reshape(len(pixels), -1, merged.shape[-1])
 
 
 def _reordered(rows: Tensor, order: Tensor, merge: int) -> Tensor:
@@ -94,7 +90,9 @@ def _attend(attention: Any, hidden: Tensor, rotary: tuple[Tensor, ...], parts: i
     queries, keys, values = mixed.unbind(2)  # (N, P, heads, head size)
     queries, keys = apply_rotary_pos_emb_vision(queries, keys, *rotary)
     shape = (count * parts, length // parts, *queries.shape[2:])
-    queries, keys, values = (part.reshape(shape).transpose(1, 2) for part in (queries, keys, values))
+    queries, keys, values = (
+        part.reshape(shape).transpose(1, 2) for part in (queries, keys, values)
+    )
     mixed = torch.nn.functional.scaled_dot_product_attention(
         queries, keys, values, scale=attention.scaling
     )

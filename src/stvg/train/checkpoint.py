@@ -19,6 +19,7 @@ from typing import Any
 
 from stvg.backbones.tiny import CARD
 from stvg.errors import OutputError, UsageError
+from stvg.hub import without_bars
 
 LAST = "last"
 """Link to the newest model of a run."""
@@ -126,10 +127,12 @@ def model_writer(
         heads: Dense heads, or None.
         card: What the checkpoint says of itself, JSON values.
     """
+    import transformers
     from safetensors.torch import save_file
 
     def write(folder: Path) -> None:
-        model.save_pretrained(folder)
+        with without_bars(transformers, str(folder)):
+            model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         if heads is not None:
             save_file({k: v.contiguous() for k, v in heads.state_dict().items()}, folder / HEADS)

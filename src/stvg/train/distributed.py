@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-FAMILIES = ("cell", "target", "answer")
-"""What losses are means over; see ``Batch.counts``."""
-
 
 def sum_over_all(
     accelerator: Any, numbers: Mapping[str, Any], names: Sequence[str]

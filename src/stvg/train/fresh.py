@@ -36,8 +36,8 @@ ROPE_THETA = 20.0
 usual 1e6 and a head of 32 hardly turn over the four rows and columns of a small picture: the model
 could not tell places apart."""
 _STRUCTURE = (
-    "<think> </think> <answer> </answer> <time> </time> <box> </box> <region> user assistant system "
-    ": , . ; ? ! ( ) [ ] { } - to and"
+    "<think> </think> <answer> </answer> <time> </time> <box> </box> <region> "
+    "user assistant system : , . ; ? ! ( ) [ ] { } - to and"
 )
 _TALK = (
     "the a an is are in on at of it this that there which what who where when does do with during "
@@ -89,7 +89,8 @@ def fresh_tokenizer() -> Any:
     names = vocabulary()
     core = tokenizers.Tokenizer(
         tokenizers.models.WordLevel(
-            {name: number for number, name in enumerate(names)}, unk_token="<|unknown|>"
+            {name: number for number, name in enumerate(names)},
+            unk_token="<|unknown|>",  # noqa: S106
         )
     )
     core.normalizer = tokenizers.normalizers.Lowercase()
@@ -101,9 +102,9 @@ def fresh_tokenizer() -> Any:
     core.add_tokens([tokenizers.AddedToken(name, normalized=False) for name in tagged])
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=core,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        unk_token="<|unknown|>",
+        eos_token="<|im_end|>",  # noqa: S106
+        pad_token="<|endoftext|>",  # noqa: S106
+        unk_token="<|unknown|>",  # noqa: S106
         chat_template=CHAT_TEMPLATE,
         clean_up_tokenization_spaces=False,
     )

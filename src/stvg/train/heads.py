@@ -26,7 +26,7 @@ Gauges = dict[str, tuple[float, float]]
 """Shares by name: how many are right, of how many."""
 
 
-class DenseHeads(nn.Module):
+class DenseHeads(nn.Module):  # type: ignore[misc]
     """Heads on visual tokens.
 
     Args:

@@ -10,8 +10,33 @@ from typing import Any
 
 from stvg.errors import MissingExtraError, OutputError
 from stvg.formats.atomic import atomic_path
+from stvg.train.heads import Gauges, Sums
+from stvg.train.student import GAUGES, WEIGHTS
 
 _MODULES = {"tensorboard": "torch.utils.tensorboard", "trackio": "trackio", "wandb": "wandb"}
+
+
+NUMBERS = (
+    "count/cell", "count/target", "count/answer", *(f"loss/{name}" for name in WEIGHTS),
+    *(f"right/{name}" for name in GAUGES), *(f"of/{name}" for name in GAUGES),
+)  # fmt: skip
+"""All names of :func:`numbers_of`."""
+
+
+def numbers_of(sums: Sums, gauges: Gauges, counts: Mapping[str, float]) -> dict[str, float]:
+    """What a batch gave as numbers that add up over batches, parts and processes."""
+    return {
+        **{f"count/{name}": float(number) for name, number in counts.items()},
+        **{f"loss/{name}": float(value.detach()) for name, value in sums.items()},
+        **{f"right/{name}": right for name, (right, _) in gauges.items()},
+        **{f"of/{name}": of for name, (_, of) in gauges.items()},
+    }
+
+
+def add_up(totals: dict[str, float], numbers: Mapping[str, float]) -> None:
+    """Add numbers to totals, by name."""
+    for name, number in numbers.items():
+        totals[name] = totals.get(name, 0.0) + number
 
 
 class Tally:
@@ -22,22 +47,27 @@ class Tally:
 
     Attributes:
         totals: The same now.
+
+    Example:
+        >>> tally = Tally()
+        >>> numbers = {"count/answer": 4, "loss/answer": 6.0, "right/time": 1, "of/time": 2}
+        >>> tally.add("world", numbers)
+        >>> tally.take()
+        {'world/loss/answer': 1.5, 'world/share/time': 0.5}
     """
 
     def __init__(self, totals: Mapping[str, Sequence[float]] | None = None) -> None:
         self.totals = {name: list(pair) for name, pair in (totals or {}).items()}
 
-    def add_losses(
-        self, name: str, sums: Mapping[str, float], counts: Mapping[str, float]
-    ) -> None:
-        """Add a step's losses of a task, summed, and what they are means over."""
-        for loss, value in sums.items():
-            self._add(f"{name}/loss/{loss}", value, counts[loss.partition("_")[0]])
-
-    def add_gauges(self, name: str, right: Mapping[str, float], of: Mapping[str, float]) -> None:
-        """Add a step's gauges of a task: how many are right, of how many."""
-        for gauge, count in of.items():
-            self._add(f"{name}/share/{gauge}", right[gauge], count)
+    def add(self, task: str, numbers: Mapping[str, float]) -> None:
+        """Add a step's numbers of a task: losses as means over its counts, gauges as shares."""
+        for key, value in numbers.items():
+            group, _, name = key.partition("/")
+            if group == "loss":
+                count = numbers[f"count/{name.partition('_')[0]}"]
+                self._add(f"{task}/loss/{name}", value, count)
+            elif group == "right":
+                self._add(f"{task}/share/{name}", value, numbers[f"of/{name}"])
 
     def take(self) -> dict[str, float]:
         """The means, and begin anew."""

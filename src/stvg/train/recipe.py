@@ -169,8 +169,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The keys in which two recipes differ, with both values.
 
     Example:
-        >>> differences({"optimiser": {"lr": 1.0}, "seed": 0}, {"optimiser": {"lr": 2.0}, "seed": 0})
-        ['optimiser.lr was 1.0, is 2.0']
+        >>> differences({"lora": {"rank": 8}, "seed": 0}, {"lora": {"rank": 16}, "seed": 0})
+        ['lora.rank was 8, is 16']
     """
     old, new = dict(_leaves(before)), dict(_leaves(now))
     return [
@@ -200,14 +200,24 @@ def _reach_lists(values: dict[str, Any], assignments: Sequence[str]) -> list[str
         key, sign, value = text.partition("=")
         name, _, rest = key.strip().partition(".")
         place, _, inner = rest.partition(".")
-        group = values.get(name)
-        if not (sign and inner and place.isdecimal() and isinstance(group, list)):
+        groups = values.get(name)
+        if not (sign and inner and place.isdecimal() and isinstance(groups, list)):
             others.append(text)
-        elif int(place) >= len(group) or not isinstance(group[int(place)], dict):
-            raise UsageError(f"{name} has {len(group)} members from 0 on, found {text!r}")
+        elif int(place) >= len(groups) or not isinstance(groups[int(place)], dict):
+            raise UsageError(f"{name} has {len(groups)} members from 0 on, found {text!r}")
         else:
             try:
-                group[int(place)][inner] = yaml.safe_load(value)
+                parsed = yaml.safe_load(value)
             except yaml.YAMLError as error:
                 raise UsageError(f"the value in {text!r} is not readable as YAML") from error
+            changed = _changed(groups[int(place)], inner.split("."), parsed)
+            values[name] = [*groups[: int(place)], changed, *groups[int(place) + 1 :]]
     return others
+
+
+def _changed(group: Mapping[str, Any], keys: Sequence[str], value: Any) -> dict[str, Any]:
+    """A copy of a group with another value at the end of a way of keys."""
+    inner = group.get(keys[0])
+    if len(keys) > 1:
+        value = _changed(inner if isinstance(inner, Mapping) else {}, keys[1:], value)
+    return {**group, keys[0]: value}

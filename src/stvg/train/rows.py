@@ -1,9 +1,10 @@
 """From prompts and answers to one padded batch for the language model, and its loss.
 
-A :class:`Row` is one query with its answer. Rows are filled up on the right, where causal attention
-makes a mask unnecessary, and say themselves at which positions their tokens stand, so that tokens
-of a video can be left out of a row (a lesson of one step in the place that the step has in the whole
-clip) without moving the others. Several rows may show the same clip: its features are computed once.
+A :class:`Row` is one query with its answer. Rows are filled up on the right, where causal
+attention makes a mask unnecessary, and say themselves at which positions their tokens stand, so
+that tokens of a video can be left out of a row (a lesson of one step in the place that the step has
+in the whole clip) without moving the others. Several rows may show the same clip: its features are
+computed once.
 """
 
 from __future__ import annotations

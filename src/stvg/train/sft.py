@@ -1,29 +1,39 @@
-"""Supervised training, written out: draw, read, judge, update, log, save.
+"""Supervised training, written out: draw, judge, update, log, validate, save.
 
 A step draws one task by weight and a batch of it. What the batch holds follows from the recipe's
 seed and the number of the step alone, so a killed run goes on to the same curve. Losses are means
-over clips, rows and tokens of answers of the *whole* step: each process divides by the counts of
-all, so that two processes with half a batch each give the curve of one with the whole.
+over clips, rows and tokens of answers of the *whole* step: each part and each process divides by
+the counts of all, so that two processes with half a batch each give the curve of one with the
+whole, and so do two parts.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import accelerate
+import torch
 
-from stvg.errors import UsageError
+from stvg.errors import OutputError, UsageError
+from stvg.formats.atomic import atomic_path, check_writable
 from stvg.progress import Progress, no_progress
-from stvg.train.checkpoint import HEADS, load_state, save_model, save_state
-from stvg.train.logs import Log, Tally
+from stvg.train.about import note_start
+from stvg.train.batches import steps_from
+from stvg.train.checkpoint import LAST
+from stvg.train.distributed import sum_over_all
+from stvg.train.logs import NUMBERS, Log, Tally, add_up, check_trackers, numbers_of
 from stvg.train.optimise import make_optimiser, rate_at, set_rate
 from stvg.train.recipe import Recipe
 from stvg.train.rows import Batch
-from stvg.train.student import Student, total_loss
-from stvg.train.tasks.world import WorldMaker
+from stvg.train.starting import Learner, load_learner, without_weights
+from stvg.train.state import State, find_state, restore, save
+from stvg.train.student import total_loss
+from stvg.train.tasks.base import Maker
+from stvg.train.validate import validate
 
 
 def train(recipe: Recipe, *, progress: Progress = no_progress) -> Path:
@@ -37,168 +47,192 @@ def train(recipe: Recipe, *, progress: Progress = no_progress) -> Path:
         The folder of the newest model.
 
     Raises:
-        UsageError: If the run's folder belongs to another recipe.
-        OutputError: If a checkpoint cannot be written.
+        UsageError: If the run's folder belongs to another recipe, or an option does not fit.
+        WeightsError: If the model that it starts from cannot be had.
+        MissingExtraError: If a package is missing.
+        OutputError: If a checkpoint or the log cannot be written.
+        StvgError: If too many clips of a task are broken.
     """
-    import accelerate
-    import torch
-
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
-    torch.manual_seed(recipe.seed)
-    accelerator = accelerate.Accelerator(
-        kwargs_handlers=[accelerate.DistributedDataParallelKwargs(find_unused_parameters=True)]
+    accelerator = start(recipe)
+    out, is_main = Path(recipe.out), accelerator.is_main_process
+    found = find_state(recipe)
+    learner = load_learner(recipe, precision=precision_of(recipe))
+    makers, held_out = make_makers(recipe, learner, accelerator.num_processes)
+    optimiser = make_optimiser(learner.student, recipe.optimiser)
+    state = State() if found is None else restore(found, learner, optimiser)
+    student, optimiser = accelerator.prepare(learner.student.train(), optimiser)
+    if is_main:
+        write_beginning(recipe, state, accelerator)
+    log = Log(out / "log.jsonl" if is_main else None, state.step, accelerator)
+    autocast = torch.autocast(
+        accelerator.device.type, torch.bfloat16, enabled=precision_of(recipe) == "bf16"
     )
-    out = Path(recipe.out)
-    model, tokenizer = _starting_model(recipe)
-    student = Student(model, tokenizer, recipe.softness)
-    _load_heads(student, recipe)
-    optimiser = make_optimiser(student, recipe.optimiser)
-    steps, seen = 0, 0
-    state = load_state(out / "state.pt")
-    if state is not None:
-        if state["recipe"] != _what_decides(recipe):
-            raise UsageError(
-                f"{out} holds a run of another recipe; choose another folder (out=...), or remove "
-                "that one"
-            )
-        student.load_state_dict(state["student"])
-        optimiser.load_state_dict(state["optimiser"])
-        steps, seen = state["step"], state["seen"]
-    if accelerator.is_main_process:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "recipe.yaml").write_text(recipe.to_yaml())
-    student, optimiser = accelerator.prepare(student.train(), optimiser)
-    bare = accelerator.unwrap_model(student)
-    makers = [WorldMaker(task, tokenizer, bare.layout, bare.rule) for task in recipe.tasks]
-    log = Log(out / "log.jsonl", steps) if accelerator.is_main_process else None
-    tally, began = Tally(), time.perf_counter()
+    began, cpu_began = time.perf_counter() - state.seconds, time.process_time() - state.cpu_s
+    tally = Tally(state.tally)
+    rank, ranks = accelerator.process_index, accelerator.num_processes
 
-    for number, batch in _batches(recipe, makers, accelerator, steps):
-        if seen >= recipe.samples:
+    for drawn in steps_from(state.step, recipe, makers, rank, ranks):
+        if state.seen >= recipe.samples:
             break
-        task, name = recipe.tasks[number], recipe.tasks[number].title
-        rate = rate_at(seen, recipe.samples, recipe.optimiser)
+        task, maker = recipe.tasks[drawn.task], makers[drawn.task]
+        rate = rate_at(state.seen, recipe.samples, recipe.optimiser)
         set_rate(optimiser, rate)
-        sums, gauges = student(batch)
-        counts = _over_all(accelerator, batch.counts)
-        scale = {"answer": 1.0, "cell": task.dense, "target": task.target}
-        loss = total_loss(sums, counts, scale) * accelerator.num_processes
+
         optimiser.zero_grad()
-        accelerator.backward(loss)
+        torch.manual_seed(recipe.seed + state.step)  # for dropout
+        numbers = judge(accelerator, autocast, student, drawn.parts, task.scales)
         norm = accelerator.clip_grad_norm_(student.parameters(), recipe.optimiser.clip)
         optimiser.step()
-        steps, seen = steps + 1, seen + task.clips
-        progress(min(seen, recipe.samples), recipe.samples)
+        before, state.step, state.seen = state.seen, state.step + 1, state.seen + task.clips
+        tally.add(task.title, numbers)
+        state.note_broken(task.title, maker, drawn.parts)
+        progress(min(state.seen, recipe.samples), recipe.samples)
 
-        sums = {loss: float(value.detach()) for loss, value in sums.items()}
-        tally.add_losses(name, _over_all(accelerator, sums), counts)
-        tally.add_gauges(name, gauges)
-        if log and steps % recipe.log_every == 0:
-            took = time.perf_counter() - began
+        is_last = state.seen >= recipe.samples
+        state.seconds = time.perf_counter() - began
+        state.cpu_s = time.process_time() - cpu_began
+        where = {"step": state.step, "seen": state.seen}
+        if state.step % recipe.log_every == 0:
             log.write(
-                {"step": steps, "seen": seen, "rate": rate, "norm": round(float(norm), 4),
-                 "seconds": round(took, 1), "cpu_s": round(time.process_time(), 1), **tally.take()}
+                {**where, "rate": rate, "norm": round(float(norm), 4),
+                 "seconds": round(state.seconds, 1), "cpu_s": round(state.cpu_s, 1),
+                 "clips_per_s": round(state.seen / max(state.seconds, 1e-9), 2),
+                 **tally.take(), **state.tell_broken(accelerator)}
             )  # fmt: skip
-        if accelerator.is_main_process and (
-            steps % recipe.save_every == 0 or seen >= recipe.samples
-        ):
-            card = {"format": "stvg.checkpoint/1", "seen": seen, **recipe.card}
-            save_model(out / "last", bare.model, tokenizer, bare.heads, card)
-            save_state(
-                out / "state.pt",
-                {"student": bare.state_dict(), "optimiser": optimiser.state_dict(), "step": steps,
-                 "seen": seen, "recipe": _what_decides(recipe)},
-            )  # fmt: skip
-    if log:
-        log.close()
-    accelerator.wait_for_everyone()
-    return out / "last"
+        if is_last or crosses(before, state.seen, recipe.validate_every):
+            measured = validate(
+                recipe, learner.student, learner.backbone, held_out, accelerator, autocast
+            )
+            if measured:
+                log.write({**where, **measured})
+        if is_last or state.step % recipe.save_every == 0:
+            if is_main:
+                state.tally = tally.totals
+                save(recipe, learner, optimiser, state)
+            accelerator.wait_for_everyone()
+    log.close()
+    return out / LAST
 
 
-def _batches(
-    recipe: Recipe, makers: list[WorldMaker], accelerator: Any, first: int
-) -> Iterator[tuple[int, Batch]]:
-    """The task and this process's part of the batch of every step from ``first`` on."""
-    import torch
+def start(recipe: Recipe) -> accelerate.Accelerator:
+    """What knows of processes and devices; refuses what cannot work before anything is loaded.
 
-    steps = _Steps(recipe, makers, accelerator.process_index, accelerator.num_processes)
-    loader = torch.utils.data.DataLoader(
-        steps,
-        sampler=_From(first),
-        batch_size=None,
-        num_workers=recipe.workers,
-        prefetch_factor=4 if recipe.workers else None,
+    Raises:
+        OutputError: If the run's folder cannot be written to.
+        MissingExtraError: If a tracker is missing.
+        UsageError: If accelerate is set up to split the model over processes.
+    """
+    check_trackers(recipe.trackers)
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    accelerator = accelerate.Accelerator(
+        cpu=not torch.accelerator.is_available(),  # else several processes on CPUs are not seen
+        mixed_precision="no",  # see train: precision is the recipe's choice
+        log_with=list(recipe.trackers) or None,
+        project_dir=recipe.out,
+        kwargs_handlers=[accelerate.DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
-    for number, batch in loader:
-        yield number, batch
+    if accelerator.distributed_type.value in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        raise UsageError(
+            f"accelerate is set up for {accelerator.distributed_type.value}, which splits the "
+            "model over processes; here each process holds the whole model: launch with "
+            "--multi_gpu, and for large models train adapters (lora)"
+        )
+    out = Path(recipe.out)
+    if accelerator.is_main_process:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"the run's folder {out} cannot be made: {error.strerror}; choose another (out=...)"
+            ) from error
+        check_writable(out / "recipe.yaml")
+    accelerator.wait_for_everyone()
+    return accelerator
 
 
-class _Steps:
-    """A map from the number of a step to its task and batch."""
-
-    def __init__(self, recipe: Recipe, makers: list[WorldMaker], rank: int, ranks: int) -> None:
-        self.recipe, self.makers, self.rank, self.ranks = recipe, makers, rank, ranks
-        weights = np.array([task.weight for task in recipe.tasks])
-        self.shares = weights / weights.sum()
-
-    def __getitem__(self, step: int) -> tuple[int, Batch]:
-        dice = np.random.default_rng([self.recipe.seed, step])
-        number = int(dice.choice(len(self.shares), p=self.shares))
-        count = self.recipe.tasks[number].clips
-        clips = range(step * count + self.rank, (step + 1) * count, self.ranks)
-        return number, self.makers[number].batch(clips)
-
-    def __len__(self) -> int:
-        return 2**62
+def precision_of(recipe: Recipe) -> str:
+    """``bf16`` or ``fp32``: what the recipe says, or what suits the machine."""
+    return recipe.precision or ("bf16" if torch.cuda.is_available() else "fp32")
 
 
-class _From:
-    """All numbers from a first one on."""
+def make_makers(
+    recipe: Recipe, learner: Learner, processes: int
+) -> tuple[list[Maker], list[Maker]]:
+    """What makes batches for training and for validation.
 
-    def __init__(self, first: int) -> None:
-        self.first = first
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.first, 2**62))
-
-    def __len__(self) -> int:
-        return 2**62 - self.first
-
-
-def _over_all(accelerator: Any, numbers: dict[str, Any]) -> dict[str, float]:
-    """Numbers added up over all processes."""
-    if accelerator.num_processes == 1:
-        return {name: float(number) for name, number in numbers.items()}
-    import torch
-
-    values = torch.tensor([float(number) for number in numbers.values()], dtype=torch.float64)
-    total = accelerator.reduce(values.to(accelerator.device), reduction="sum")
-    return dict(zip(numbers, total.tolist(), strict=True))
+    Raises:
+        UsageError: If a task does not fit the model or the processes, or a file is not there.
+    """
+    for task in recipe.tasks:
+        if task.clips < recipe.parts * processes:
+            raise UsageError(
+                f"a step of {task.title} has {task.clips} clips, too few for {processes} processes "
+                f"with {recipe.parts} parts each; raise clips or lower parts"
+            )
+    backbone = without_weights(learner.backbone)
+    return (
+        [task.maker(backbone) for task in recipe.tasks],
+        [task.maker(backbone) for task in recipe.validation],
+    )
 
 
-def _starting_model(recipe: Recipe) -> tuple[Any, Any]:
-    """The model and tokenizer that a recipe starts from."""
-    from stvg.backbones.qwen import QwenBackbone
-    from stvg.train.fresh import fresh_model, fresh_tokenizer
-
-    if recipe.fresh is not None:
-        return fresh_model(recipe.fresh), fresh_tokenizer()
-    assert recipe.model is not None
-    backbone = QwenBackbone.load(recipe.model, dtype="float32")
-    return backbone.model, backbone.tokenizer
-
-
-def _load_heads(student: Student, recipe: Recipe) -> None:
-    """Take over the dense heads of the checkpoint that a recipe starts from, if it has any."""
-    from safetensors.torch import load_file
-
-    path = Path(recipe.model or "") / HEADS
-    if recipe.model and student.heads is not None and path.is_file():
-        student.heads.load_state_dict(load_file(path))
+def write_beginning(recipe: Recipe, state: State, accelerator: Any) -> None:
+    """The resolved recipe and where the run is made, and trackers begin."""
+    out = Path(recipe.out)
+    with atomic_path(out / "recipe.yaml") as temporary:
+        temporary.write_text(recipe.to_yaml(), encoding="utf-8")
+    note_start(
+        out,
+        seed=recipe.seed,
+        step=state.step,
+        processes=accelerator.num_processes,
+        device=str(accelerator.device),
+    )
+    if recipe.trackers:
+        accelerator.init_trackers("stvg", config={"out": recipe.out, "recipe": recipe.to_yaml()})
 
 
-def _what_decides(recipe: Recipe) -> dict[str, Any]:
-    """The part of a recipe that decides the curve."""
-    ways = {"out", "workers", "threads", "log_every", "save_every"}
-    return recipe.model_dump(mode="json", exclude=ways)
+def judge(
+    accelerator: Any,
+    autocast: Any,
+    student: Any,
+    parts: Sequence[Batch],
+    scales: Mapping[str, float],
+) -> dict[str, float]:
+    """Losses of a step and their gradients.
+
+    Args:
+        accelerator: Of accelerate.
+        autocast: The precision of the computation, as a context.
+        student: The module, wrapped for several processes where there are several.
+        parts: The step's batches in this process.
+        scales: Weight of each family of losses.
+
+    Returns:
+        Sums over all parts and processes; see :func:`numbers_of`.
+    """
+    own: dict[str, float] = {}
+    for part in parts:
+        add_up(own, part.counts)
+    counts = sum_over_all(accelerator, own, ("cell", "target", "answer"))
+    numbers: dict[str, float] = {}
+    for place, part in enumerate(parts, start=1):
+        together = nullcontext() if place == len(parts) else accelerator.no_sync(student)
+        with together:
+            with autocast:
+                sums, gauges = student(part.to(accelerator.device))
+            loss = total_loss(sums, counts, scales) * accelerator.num_processes
+            accelerator.backward(loss)
+        add_up(numbers, numbers_of(sums, gauges, part.counts))
+    return sum_over_all(accelerator, numbers, NUMBERS)
+
+
+def crosses(before: int, after: int, every: int) -> bool:
+    """Whether a multiple of ``every`` lies in (before, after]; never for 0.
+
+    Example:
+        >>> crosses(90, 110, 100), crosses(100, 110, 100), crosses(90, 110, 0)
+        (True, False, False)
+    """
+    return bool(every) and after // every > before // every

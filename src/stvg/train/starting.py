@@ -34,12 +34,12 @@ class Learner:
     @property
     def trained(self) -> int:
         """Number of parameters that are trained."""
-        return sum(each.numel() for each in self.student.parameters() if each.requires_grad)
+        return sum(int(each.numel()) for each in self.student.parameters() if each.requires_grad)
 
     @property
     def frozen(self) -> int:
         """Number of parameters that are not."""
-        return sum(each.numel() for each in self.student.parameters()) - self.trained
+        return sum(int(each.numel()) for each in self.student.parameters()) - self.trained
 
 
 def load_learner(recipe: Recipe, *, precision: str) -> Learner:
@@ -68,7 +68,8 @@ def load_learner(recipe: Recipe, *, precision: str) -> Learner:
     if recipe.lora is not None:
         saved = _adapted(model, recipe.lora, str(folder))
     if recipe.checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        current = getattr(model, "activation_checkpointing_enable", None)  # transformers >= 5.20
+        (current or model.gradient_checkpointing_enable)({"use_reentrant": False})
     student = Student(model, backbone.tokenizer, recipe.softness)
     _load_heads(student, folder)
     for name, parameter in student.named_parameters():
@@ -78,7 +79,7 @@ def load_learner(recipe: Recipe, *, precision: str) -> Learner:
 
 
 def without_weights(backbone: QwenBackbone) -> QwenBackbone:
-    """The same backbone for encoding only: configuration and tokenizer, fit for worker processes."""
+    """The same backbone for encoding only: configuration and tokenizer, for worker processes."""
     return QwenBackbone(
         SimpleNamespace(config=backbone.model.config),
         backbone.tokenizer,
@@ -88,7 +89,7 @@ def without_weights(backbone: QwenBackbone) -> QwenBackbone:
 
 
 def _adapted(model: Any, options: Lora, base: str) -> Any:
-    """peft's wrapper of a model, which has adapters in its layers from then on."""
+    """Peft's wrapper of a model, which has adapters in its layers from then on."""
     peft = require("peft", "train", "training of adapters")
     names = options.targets if isinstance(options.targets, str) else list(options.targets)
     config = peft.LoraConfig(

@@ -18,14 +18,15 @@ from stvg.train.rows import Batch, SoftScale, encode_videos, judge_answers, read
 GAUGES = ("object", "colour", "kind", "motion", "answer", "number", "time", "target", "now")
 """All gauges that there are."""
 WEIGHTS = {
-    "answer": 1.0, "cell": 1.0, "cell_box": 2.0, "cell_place": 3.0, "cell_change": 1.0, "cell_colour": 1.0,
-    "cell_kind": 1.0, "cell_motion": 1.0, "target": 1.0, "target_now": 1.0, "target_box": 5.0,
+    "answer": 1.0, "cell": 1.0, "cell_box": 2.0, "cell_place": 3.0, "cell_change": 1.0,
+    "cell_colour": 1.0, "cell_kind": 1.0, "cell_motion": 1.0,
+    "target": 1.0, "target_now": 1.0, "target_box": 5.0,
 }  # fmt: skip
 """Weights of the losses among each other; tasks scale those on ``cell`` and ``target`` tokens."""
 _WORDS = {"colour": tuple(COLOURS), "kind": tuple(KINDS), "motion": MOTIONS}
 
 
-class Student(nn.Module):
+class Student(nn.Module):  # type: ignore[misc]
     """A model and, where its vocabulary has the world's words, dense heads on it.
 
     Args:
@@ -41,7 +42,8 @@ class Student(nn.Module):
         self.layout = PatchLayout.of(model.config.vision_config)
         self.rule = PositionRule.of(model.config.vision_config)
         table = tokenizer.get_vocab()
-        self.scales, self.heads = {}, None
+        self.scales: dict[str, SoftScale] = {}
+        self.heads: Any = None
         if {"100", "<t_0>", *(word for words in _WORDS.values() for word in words)} <= set(table):
             self.scales = {
                 "number": SoftScale(table["0"], NUMBERS, softness[0]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from stvg.evaluate import evaluate
 from stvg.methods.base import Method
 from stvg.predicting.answering import Answerer, answer_here
 from stvg.predicting.questions import Questions, jobs_of
-from stvg.registry import find_method
-from stvg.train.distributed import FAMILIES, gather, sum_over_all
-from stvg.train.logs import Tally
+from stvg.train.distributed import gather, sum_over_all
+from stvg.train.logs import NUMBERS, Tally, add_up, numbers_of
+from stvg.train.methods import build_method
 from stvg.train.recipe import Evaluate, Recipe
-from stvg.train.student import GAUGES, WEIGHTS, Student
+from stvg.train.student import Student
 from stvg.train.tasks.base import Maker
 
 
@@ -59,26 +59,6 @@ def validate(
     return found
 
 
-def build_method(card: Mapping[str, Any], backbone: QwenBackbone) -> Method:
-    """The method that a card names, with its options, around a model.
-
-    Raises:
-        UsageError: If there is no such method, or it is not built around a model.
-    """
-    name = str(card.get("method"))
-    kind = find_method(name)
-    try:
-        method = kind(backbone, kind.options.of(card.get("options") or {}))
-    except (TypeError, AttributeError) as error:
-        raise UsageError(
-            f"the method {name} is not built as {name}(backbone, options), so it cannot be trained "
-            f"here: {error}"
-        ) from error
-    if not isinstance(method, Method):
-        raise UsageError(f"expected a subclass of stvg.methods.base.Method from {name!r}")
-    return method
-
-
 def questions_of(options: Evaluate) -> Questions:
     """The queries that answers are written to."""
     companions = {name: Path(path) for name, path in options.companions.items()}
@@ -97,40 +77,10 @@ def _losses(
         if not batch.videos:
             continue
         sums, gauges = student(batch)
-        for key, value in flat(sums, gauges, batch.counts).items():
-            totals[key] = totals.get(key, 0.0) + value
+        add_up(totals, numbers_of(sums, gauges, batch.counts))
     tally = Tally()
-    tell(tally, name, sum_over_all(accelerator, totals, FLAT))
+    tally.add(name, sum_over_all(accelerator, totals, NUMBERS))
     return tally.take()
-
-
-FLAT = (
-    *(f"count/{name}" for name in FAMILIES), *(f"loss/{name}" for name in WEIGHTS),
-    *(f"right/{name}" for name in GAUGES), *(f"of/{name}" for name in GAUGES),
-)  # fmt: skip
-"""All names of :func:`flat`."""
-
-
-def flat(
-    sums: Mapping[str, Any], gauges: Mapping[str, tuple[float, float]], counts: Mapping[str, float]
-) -> dict[str, float]:
-    """What a batch gave as numbers that add up over batches, parts and processes."""
-    return {
-        **{f"count/{name}": float(number) for name, number in counts.items()},
-        **{f"loss/{name}": float(value.detach()) for name, value in sums.items()},
-        **{f"right/{name}": right for name, (right, _) in gauges.items()},
-        **{f"of/{name}": of for name, (_, of) in gauges.items()},
-    }
-
-
-def tell(tally: Tally, name: str, numbers: Mapping[str, float]) -> None:
-    """Add the numbers of :func:`flat` to a tally under the name of a task."""
-    groups: dict[str, dict[str, float]] = {"count": {}, "loss": {}, "right": {}, "of": {}}
-    for key, number in numbers.items():
-        group, _, rest = key.partition("/")
-        groups[group][rest] = number
-    tally.add_losses(name, groups["loss"], groups["count"])
-    tally.add_gauges(name, groups["right"], groups["of"])
 
 
 def _metrics(options: Evaluate, method: Method, accelerator: Any) -> dict[str, float]:

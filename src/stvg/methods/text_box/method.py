@@ -96,9 +96,7 @@ class TextBox(Method):
         if config.side is not None:
             size = (config.side, config.side)
             return Plan(SamplingPlan(count=config.frames, fixed_size=size))
-        return Plan(
-            SamplingPlan(count=config.frames, pixel_budget=config.pixels, multiple_of=cell)
-        )
+        return Plan(SamplingPlan(count=config.frames, pixel_budget=config.pixels, multiple_of=cell))
 
     def encode(self, clip: Clip, query: Query, target: Tube | None = None) -> Encoded:
         """Prompt and video; with a target also the right answer."""
@@ -137,9 +135,7 @@ class TextBox(Method):
         parsed = self.codec.parse(said.text, encoded.view)
         warnings = [*parsed.repairs]
         if not said.finished:
-            warnings.append(
-                f"the answer was cut off after {len(said.ids)} tokens (max_new_tokens)"
-            )
+            warnings.append(f"the answer was cut off after {len(said.ids)} tokens (max_new_tokens)")
         if encoded.unknown:
             warnings.append(f"words that the model does not know: {', '.join(encoded.unknown)}")
         if self.trained_on_world and not is_world_video(clip.meta.path):

@@ -31,9 +31,7 @@ class Task(Config, ABC):
 
     kind: str = Field(description="name of the task, or file.py:Class")
     weight: float = Field(1.0, gt=0, description="share of steps that this task gets")
-    clips: int = Field(
-        8, ge=1, description="clips of a step, over all its parts and all processes"
-    )
+    clips: int = Field(8, ge=1, description="clips of a step, over all its parts and all processes")
 
     @property
     @abstractmethod

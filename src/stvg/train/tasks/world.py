@@ -28,7 +28,7 @@ from stvg.train.rows import Batch, Row, collate
 from stvg.train.scenes import STEP_FRAMES, Scene, make_scene
 from stvg.train.tasks.base import Maker
 from stvg.train.tasks.base import Task as Base
-from stvg.types import Interval, IntArray, Tube
+from stvg.types import IntArray, Interval, Tube
 
 if TYPE_CHECKING:
     from stvg.backbones.qwen import QwenBackbone
@@ -110,6 +110,7 @@ class WorldMaker(Maker):
         self.codec = find_codec("compact")
         self.tokens_of = lru_cache(maxsize=20_000)(self._tokens_of)
         self.places_of = lru_cache(maxsize=20_000)(self._places_of)
+        self.view_of = lru_cache(maxsize=8)(self._view_of)
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """The batch of these clips.
@@ -143,7 +144,9 @@ class WorldMaker(Maker):
             tuple((torch.from_numpy(patches), grid) for patches in pixels),
             collate(rows, self.table["<|video_pad|>"], tokens) if rows else None,
             _labels(scenes),
-            {name: torch.stack([part[name] for part in meant]) for name in meant[0]} if rows else {},
+            {name: torch.stack([part[name] for part in meant]) for name in meant[0]}
+            if rows
+            else {},
         )
 
     def _choose_steps(self, dice: random.Random, plan: ClipPlan) -> list[int]:
@@ -157,7 +160,11 @@ class WorldMaker(Maker):
         return list(range(first, first + count))
 
     def _questions(
-        self, dice: random.Random, plan: ClipPlan, steps: Sequence[int], painted: Sequence[int] | None
+        self,
+        dice: random.Random,
+        plan: ClipPlan,
+        steps: Sequence[int],
+        painted: Sequence[int] | None,
     ) -> Iterator[Question]:
         """Questions whose answer lies in the shown steps."""
         first, end = steps[0] * STEP_FRAMES, (steps[-1] + 1) * STEP_FRAMES
@@ -188,7 +195,7 @@ class WorldMaker(Maker):
         self, question: Question, scene: Scene, steps: Sequence[int], whole: int, clip: int
     ) -> Row | None:
         """Prompt and answer as tokens, without the visual tokens of steps that are not shown."""
-        answer = self._answer(question, scene, steps)
+        answer = self._answer(question, scene, steps[0], whole)
         if answer is None:
             return None
         before, after = self.tokens_of(question.text)
@@ -210,8 +217,11 @@ class WorldMaker(Maker):
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
         )
         before, after = prompt.split("<|video_pad|>")
-        return tuple(self.tokenizer(part, add_special_tokens=False)["input_ids"]
-                     for part in (before, after))  # type: ignore[return-value]  # fmt: skip
+        encode = self.tokenizer
+        return (
+            encode(before, add_special_tokens=False)["input_ids"],
+            encode(after, add_special_tokens=False)["input_ids"],
+        )
 
     def _places_of(self, before: int, steps: int, after: int) -> IntArray:
         """Positions of a prompt with a video of so many steps, (3, L)."""
@@ -220,28 +230,36 @@ class WorldMaker(Maker):
         ids = [0] * before + [1] * block.tokens(self.rule.merge) + [0] * after
         return positions(token_types(ids, -1, 1), [block], self.rule).ids[:, 0]
 
-    def _answer(self, question: Question, scene: Scene, steps: Sequence[int]) -> list[int] | None:
-        """Tokens of the answer, or None when the object is out of the picture in a step."""
-        t0, n0 = self.table["<t_0>"], self.table["0"]
-        first = steps[0] * STEP_FRAMES
-        span = [t0 + question.start, t0 + question.end]
-        stop = self.table["<|im_end|>"]
+    def _answer(self, question: Question, scene: Scene, shown: int, whole: int) -> list[int] | None:
+        """Tokens of the answer, or None when the object is out of the picture in a step.
+
+        Args:
+            question: The question.
+            scene: The steps that are shown.
+            shown: The first of them.
+            whole: Number of steps of the whole clip, whose frames the answer counts.
+        """
+        frames = np.arange(question.start, question.end)
+        boxes = scene.frame_boxes[question.figure, frames - shown * STEP_FRAMES]
+        seen = np.isfinite(boxes[:, 0])
         if question.number is not None:
-            words = ["target", "id", ":", str(question.number), ",", "time", "range", ":"]
-            return [*(self.table[word] for word in words), span[0], self.table["to"], span[1], stop]
-        ids = [*span, self.table[":"]]
-        boxes = scene.frame_boxes[question.figure]
-        for step in range(question.start // STEP_FRAMES, -(-question.end // STEP_FRAMES)):
-            frames = range(
-                max(step * STEP_FRAMES, question.start), min((step + 1) * STEP_FRAMES, question.end)
+            text = (
+                f"target id : {question.number} , time range : <t_{question.start}> to "
+                f"<t_{question.end}>"
             )
-            seen = boxes[[frame - first for frame in frames]]
-            seen = seen[np.isfinite(seen[:, 0])]
-            if not len(seen):
-                return None
-            box = np.rint(seen.mean(axis=0) * 100).astype(int)
-            ids += [t0 + step * STEP_FRAMES, *(n0 + box).tolist()]
-        return [*ids, stop]
+        elif len(np.unique(frames[seen] // STEP_FRAMES)) < len(np.unique(frames // STEP_FRAMES)):
+            return None
+        else:
+            interval = Interval(question.start / FPS, question.end / FPS)
+            tube = Tube(interval, frames[seen] / FPS, boxes[seen] * self.task.side)
+            text = self.codec.render(tube, self.view_of(whole))
+        return [self.table[word] for word in (*text.split(), "<|im_end|>")]
+
+    def _view_of(self, steps: int) -> View:
+        """A clip of so many steps as answers count it."""
+        borders = np.arange(steps * STEP_FRAMES + 1) / FPS
+        size = (self.task.side, self.task.side)
+        return View(borders[:-1], borders, size, size, STEP_FRAMES)
 
 
 def _naming(dice: random.Random, plan: ClipPlan, first: int, end: int) -> Question | None:

@@ -1,0 +1,124 @@
+"""``stvg train``, and its page in the documentation."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stvg.cli.main import main
+from stvg.train.fresh import FreshConfig
+from stvg.train.recipe import Evaluate, Lora, Optimiser, Recipe
+from stvg.train.tasks.base import find_task
+from tests.backbones.tiny_qwen import save_tiny
+
+from .small import recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Path:
+    (tmp_path / "recipe.yaml").write_text(recipe(tmp_path / "run", samples=8).to_yaml())
+    return tmp_path / "recipe.yaml"
+
+
+def said_by(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    code = main(["train", *(str(word) for word in words)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_a_run(given: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = said_by(capsys, given, "samples=4", "save_every=1")
+    assert (code, out) == (0, "")
+    assert f"model: {given.parent / 'run/last'}" in err
+    assert (given.parent / "run/last/config.json").is_file()
+    assert "samples: 4" in (given.parent / "run/recipe.yaml").read_text()
+    # another recipe in the same folder
+    code, _, err = said_by(capsys, given)
+    assert code == 2
+    assert "samples was 4, is 8" in err
+    # quiet, and nothing is left to do
+    assert said_by(capsys, given, "samples=4", "-q") == (0, "", "")
+
+
+def test_dry_run(given: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = said_by(capsys, given, "--dry-run", "tasks.0.numbered=0", "tasks.0.plain=0")
+    assert code == 0
+    assert not (given.parent / "run").exists()
+    assert "clips: 4" in out
+    assert re.search(r"parameters: \d{2,3},\d{3} trained, 0 frozen", out)
+    assert "samples: 8 clips in 2 steps" in out
+    assert "4 clips of 8 steps of 8 x 8 patches" in out
+    assert re.search(r"user [a-z ?]+ <\|vision_start\|>' \+ 128 visual tokens \+ '", out)
+    assert re.search(r"-> '<t_\d+> <t_\d+> :( <t_\d+> \d+ \d+ \d+ \d+)+ <\|im_end\|>'", out)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["sampels=3"], 2, "there is no option 'sampels', did you mean 'samples'?"),
+        (["tasks.0.clisp=3"], 2, "did you mean 'clips'?"),
+        (["out=/dev/null/run"], 1, "cannot be made"),
+        (["fresh=null", "model=nowhere/at/all"], 1, "nowhere/at/all"),
+        (["tasks.0.side=72"], 2, "multiple of 16 pixels"),
+        (["trackers=[wandb]"], 1, "pip install wandb"),
+    ],
+)
+def test_what_is_wrong(
+    given: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, said: str
+) -> None:
+    found = said_by(capsys, given, *words)
+    assert found[0] == code
+    assert said in found[2]
+    assert found[2].count("\n") == 1
+
+
+def test_missing_files_and_other_architectures(
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = said_by(capsys, tmp_path / "other.yaml")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "No such file" in err
+    folder = save_tiny(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "qwen2_vl"}))
+    code, _, err = said_by(capsys, given, "fresh=null", f"model={folder}")
+    assert code == 1
+    assert "found the type 'qwen2_vl'" in err
+
+
+def table_of(page: str, name: str) -> list[tuple[str, str, str]]:
+    table = page.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0]
+    return re.findall(r"^\| `(\w+)` \| (.*?) \| (.+) \|$", table, re.MULTILINE)
+
+
+TABLES = {"recipe": Recipe, "optimiser": Optimiser, "lora": Lora, "evaluate": Evaluate,
+          "fresh": FreshConfig, "world": find_task("world"),
+          "benchmark": find_task("benchmark")}  # fmt: skip
+
+
+def shown(default: Any) -> str:
+    if "Undefined" in repr(default):
+        return "required"
+    if isinstance(default, Optimiser):
+        return "see below"
+    text = json.dumps(default) if not isinstance(default, str) else default
+    return f"`{text}`".replace("|", "\\|") if default is not None else ""
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_option_is_documented(name: str) -> None:
+    page = (ROOT / "docs/train.md").read_text()
+    rows = [(option, shown(default), about) for option, default, about in TABLES[name].describe()]
+    assert table_of(page, name) == rows
+
+
+def test_the_recipe_of_the_page_is_in_order() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/train.md").read_text(), re.DOTALL)
+    assert Recipe.of(yaml.safe_load(block)).tasks[0].title == "hcstvg_v2"

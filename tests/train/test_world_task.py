@@ -1,0 +1,156 @@
+"""The task ``world``: its rows are the method's, its labels are what the plan says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stvg.backbones.positions import Block, positions, token_types
+from stvg.data.world import plan_clip
+from stvg.errors import UsageError
+from stvg.train.starting import without_weights
+from stvg.train.tasks.world import Question, Task, WorldMaker
+from stvg.types import Query
+from tests.backbones.tiny_qwen import tiny_model, tiny_tokenizer
+
+from .small import backbone, drawn, text_box, tokenizer, torch, tube_of
+
+
+@pytest.mark.parametrize(("level", "frames", "clips"), [("standard", 16, 16), ("hard", 32, 6)])
+def test_rows_of_whole_clips_are_those_of_text_box(level: str, frames: int, clips: int) -> None:
+    """Training and inference see the same prompt, pixels, positions, and mean the same answer."""
+    model = backbone()
+    task = Task.of({"kind": "world", "clips": 1, "steps": frames // 2, "queries": 6, "plain": 0.2,
+                    "seed": 7, "level": level})  # fmt: skip
+    maker = task.maker(without_weights(model))
+    method = text_box(model, frames=frames, constrained=False)
+    compared = 0
+    for number in range(clips):
+        asked: list[Question] = []
+        batch = asking(maker, asked).batch([number])
+        clip, boxes = drawn(plan_clip(number, split="train", level=level, seed=7))
+        kept = [each for each in asked if in_every_step(boxes[each.figure], each)]
+        assert batch.counts["target"] == len(kept)
+        for row, question in enumerate(kept):
+            tube = tube_of(boxes[question.figure], question.start, question.end)
+            encoded = method.encode(clip, Query(question.text), tube)
+            pixels, ids = encoded.question.pixels, [*encoded.question.ids, *encoded.target]
+            assert batch.rows.ids[row, : len(ids)].tolist() == ids
+            assert not batch.rows.ids[row, len(ids) :].any()
+            types = token_types(ids, -1, model.model.config.video_token_id)
+            block = Block(pixels.grid, pixels.seconds_per_step)
+            expected = positions(types, [block], model.rule).ids[:, 0]
+            assert np.array_equal(batch.rows.places[:, row, : len(ids)], expected)
+            judged = np.flatnonzero(batch.rows.judged[row])
+            assert judged.tolist() == list(range(len(encoded.question.ids), len(ids)))
+            assert np.array_equal(batch.videos[0][0], pixels.rows)
+            assert batch.videos[0][1] == pixels.grid
+            compared += 1
+    assert compared > 2 * clips
+
+
+def asking(maker: WorldMaker, asked: list[Question]) -> WorldMaker:
+    """The same, telling what it asks."""
+    questions = type(maker)._questions
+
+    def told(*arguments: Any) -> Iterator[Question]:
+        for question in questions(maker, *arguments):
+            asked.append(question)
+            yield question
+
+    maker._questions = told  # type: ignore[method-assign]
+    return maker
+
+
+def in_every_step(boxes: np.ndarray, question: Question) -> bool:
+    """Whether an object (T, 4) is in the picture at some time in every step of an answer."""
+    inside = np.zeros(len(boxes), bool)
+    inside[question.start : question.end] = True
+    seen = (np.isfinite(boxes[:, 0]) & inside).reshape(-1, 2).any(axis=1)
+    return bool(seen[inside.reshape(-1, 2).any(axis=1)].all())
+
+
+def test_one_step_stands_where_it_stands_in_the_whole_clip() -> None:
+    model = backbone()
+    options = {"kind": "world", "clips": 1, "queries": 3, "seed": 1, "steps": 1, "plain": 1.0}
+    part = Task.of(options).maker(without_weights(model))
+    dice_steps = []
+    choose = part._choose_steps
+    part._choose_steps = lambda *a: dice_steps.append(choose(*a)) or dice_steps[-1]  # type: ignore
+    table = tokenizer().get_vocab()
+    seen = 0
+    for number in range(12):
+        batch = part.batch([number])
+        (step,) = dice_steps[-1]
+        if batch.rows is None:
+            continue
+        seen += 1
+        ids, places = batch.rows.ids[0], batch.rows.places[:, 0]
+        shown = batch.rows.shown[0]
+        assert int(shown.sum()) == 16
+        before = int(shown.nonzero()[0])
+        # time: one position a step behind the words before the video; rows and columns 0 to 3
+        assert set(places[0, shown].tolist()) == {before + step}
+        assert set(places[1, shown].tolist()) == set(range(before, before + 4))
+        # behind the video text goes on where it does behind all eight steps
+        assert int(places[0, int(shown.nonzero()[-1]) + 1]) == before + 8
+        answer = ids[batch.rows.judged[0]].tolist()
+        assert answer[:3] == [table[f"<t_{2 * step}>"], table[f"<t_{2 * step + 2}>"], table[":"]]
+        assert len(answer) == 3 + 5 + 1
+    assert seen > 5
+
+
+def test_dense_labels_follow_the_plan() -> None:
+    task = Task.of({"kind": "world", "clips": 1, "queries": 1, "seed": 2, "plain": 0.0})
+    maker = task.maker(without_weights(backbone()))
+    for number in range(10):
+        batch = maker.batch([number])
+        plan = plan_clip(number, split="train", level="standard", seed=2)
+        _, boxes = drawn(plan)
+        if batch.rows is None:
+            continue
+        seen = batch.seen
+        for figure in range(len(plan.figures)):
+            for step in range(8):
+                pair = boxes[figure, 2 * step : 2 * step + 2] / 64
+                if np.isfinite(pair).all():
+                    assert np.allclose(seen["boxes"][0, figure, step], pair.mean(axis=0))
+        target, inside = batch.meant["target"][0], batch.meant["inside"][0]
+        figures = {int(seen["cells"][0][where]) for where in zip(*np.nonzero(target.numpy()))}
+        assert len(figures) <= 1
+        judged = tokenizer().decode(batch.rows.ids[0, batch.rows.judged[0]])
+        start, end = (int(word[3:-1]) for word in judged.split()[:2])
+        overlap = [max(min(end, 2 * step + 2) - max(start, 2 * step), 0) / 2 for step in range(8)]
+        assert inside.tolist() == overlap
+
+
+def test_numbers_decide_and_nothing_else() -> None:
+    maker = Task.of({"kind": "world", "numbered": 0.5}).maker(without_weights(backbone()))
+    together = maker.batch([5, 9])
+    alone = maker.batch([9])
+    assert torch.equal(together.videos[1][0], alone.videos[0][0])
+    assert maker.batch([9]).rows.ids.tolist() == alone.rows.ids.tolist()
+    assert not torch.equal(together.videos[0][0], together.videos[1][0])
+
+
+def test_painted_numbers_are_asked_for() -> None:
+    maker = Task.of({"kind": "world", "numbered": 1.0}).maker(without_weights(backbone()))
+    rows = maker.batch([0, 1]).rows
+    for ids, judged in zip(rows.ids, rows.judged, strict=True):
+        words = tokenizer().decode(ids[judged]).split()
+        assert words[:3] == ["target", "id", ":"]
+        assert 1 <= int(words[3]) <= 9
+        assert words[5:8] == ["time", "range", ":"]
+
+
+def test_other_vocabularies_are_refused() -> None:
+    from stvg.backbones.qwen import QwenBackbone
+
+    foreign = QwenBackbone(tiny_model(), tiny_tokenizer(), "qwen")
+    with pytest.raises(UsageError, match="use the task benchmark"):
+        Task.of({"kind": "world"}).maker(foreign)
+    with pytest.raises(UsageError, match="multiple of 16 pixels"):
+        Task.of({"kind": "world", "side": 72}).maker(without_weights(backbone()))
