@@ -26,8 +26,7 @@ def main(folder: Path) -> None:
     plan = plan_clip(CLIP, split="val")
     clip = folder / "clip.mp4"
     write_clip(clip, draw_clip(plan, 256))
-    events = {(sentence.figure, sentence.start): sentence.text for sentence in plan.sentences}
-    queries = list(events.values())[:2]  # of one object at two times
+    queries = [item.text for item in plan.sentences if item.form == "declarative"][:2]
 
     answers = stvg.ground(clip, queries)
     for answer in answers:

@@ -31,7 +31,7 @@ def ground(
     video: str | Path,
     queries: str | Query | Sequence[str | Query],
     *,
-    method: str | Method = "track_match",
+    method: str | Method = "text_box",
     model: str | None = None,
     options: Sequence[str] = (),
     threads: int = 0,

@@ -1,4 +1,4 @@
-"""A fresh model so small that a step takes milliseconds, recipes for it, and its world in memory."""
+"""A fresh model so small that a step takes milliseconds, recipes and clips for it."""
 
 from __future__ import annotations
 

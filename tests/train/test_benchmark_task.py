@@ -258,9 +258,9 @@ def test_any_qwen_of_the_hub_is_trained_on_files(world: Path, tmp_path: Path) ->
 
 def test_rows_of_files_are_those_of_memory(world: Path) -> None:
     """The same clip from a file and from memory asks and answers the same."""
+    from stvg.data.world.files import choose_sentence
     from stvg.methods.text_box import Method
     from stvg.methods.text_box.config import TextBoxConfig
-    from stvg.data.world.files import choose_sentence
 
     maker = maker_of(task(world, clips=1))
     method = Method(backbone(), TextBoxConfig.of(OPTIONS))

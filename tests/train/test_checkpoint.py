@@ -20,6 +20,7 @@ from stvg.train.checkpoint import (
     model_writer,
     newest_checkpoint,
     save_checkpoint,
+    save_model,
 )
 
 from .small import backbone, torch
@@ -136,6 +137,19 @@ def test_damaged_states_are_said_to_be(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(UsageError, match="cannot be read"):
         load_state(tmp_path / "checkpoints/00000002")
+
+
+def test_a_model_alone_is_replaced_whole(tmp_path: Path) -> None:
+    model = backbone()
+    folder = tmp_path / "model"
+    for number in (1, 2):
+        card = {"format": "stvg.checkpoint/1", "number": number}
+        save_model(folder, model.model, model.tokenizer, None, card)
+        assert read_card(folder) == card
+    with pytest.raises(OutputError, match="could not be written"):
+        save_model(folder, model.model, model.tokenizer, None, {"number": object()})
+    assert read_card(folder)["number"] == 2
+    assert [each.name for each in tmp_path.iterdir()] == ["model"]
 
 
 def test_models_load_as_any_other(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from stvg.train.recipe import Evaluate, Lora, Optimiser, Recipe
 from stvg.train.tasks.base import find_task
 from tests.backbones.tiny_qwen import save_tiny
 
-from .small import recipe
+from .small import recipe, torch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,6 +45,30 @@ def test_a_run(given: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "samples was 4, is 8" in err
     # quiet, and nothing is left to do
     assert said_by(capsys, given, "samples=4", "-q") == (0, "", "")
+
+
+def test_a_full_disk(
+    given: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was saved before stays, and when there is room again the run goes on."""
+    save = torch.save
+
+    def until_full(what: Any, *places: Any) -> None:
+        if what["state"]["step"] == 2:
+            raise OSError(28, "No space left on device")
+        save(what, *places)
+
+    words = (given, "tasks.0.clips=2", "save_every=1")
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.save", until_full)
+        code, _, err = said_by(capsys, *words)
+    assert code == 1
+    assert err.count("\n") == 1
+    assert "No space left on device; the one before is kept" in err
+    last = given.parent / "run/last"
+    assert json.loads((last / "stvg.json").read_text())["step"] == 1
+    assert said_by(capsys, *words)[0] == 0
+    assert json.loads((last / "stvg.json").read_text())["step"] == 4
 
 
 def test_dry_run(given: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +118,8 @@ def test_missing_files_and_other_architectures(
 
 
 def table_of(page: str, name: str) -> list[tuple[str, str, str]]:
-    table = page.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0]
+    _, _, rest = page.partition(f"<!-- {name} -->")
+    table, _, _ = rest.partition(f"<!-- /{name} -->")
     return re.findall(r"^\| `(\w+)` \| (.*?) \| (.+) \|$", table, re.MULTILINE)
 
 

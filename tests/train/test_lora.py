@@ -87,6 +87,16 @@ def test_a_stopped_run_of_adapters_goes_on(base: Path, run: Path, tmp_path: Path
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
+def test_states_computed_again_are_the_same(base: Path, run: Path, tmp_path: Path) -> None:
+    """Frozen embeddings do not cut the gradient off, and dropout drops the same again."""
+    again = {**adapting(tmp_path, base, dropout=0.1).model_dump(), "checkpointing": True}
+    train(Recipe.of(again))
+    states = [torch.load(each / "checkpoints/00000004/state.pt", weights_only=True)["student"]
+              for each in (run, tmp_path)]  # fmt: skip
+    for name, weights in states[0].items():
+        assert torch.allclose(states[1][name], weights, atol=1e-4), name
+
+
 def test_modules_that_are_trained_whole(base: Path, tmp_path: Path) -> None:
     options = adapting(tmp_path, base, modules_to_save=["norm"], targets=["q_proj"])
     learner = load_learner(options, precision="fp32")

@@ -12,7 +12,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import accelerate
 import pytest
 
 from stvg.errors import MissingExtraError, OutputError, UsageError
@@ -24,6 +23,7 @@ from stvg.train.student import Student, total_loss
 
 from .small import SIZES, WORLD, backbone, recipe, torch
 
+accelerate = pytest.importorskip("accelerate", reason="the train extra is not installed")
 CLOCKS = {"seconds", "cpu_s", "clips_per_s"}
 
 

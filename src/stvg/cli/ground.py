@@ -34,11 +34,14 @@ def ground(
         Path | None, typer.Option(metavar="FILE", help="Text file with a sentence on each line.")
     ] = None,
     method: Annotated[str, typer.Option(help="Name of a method, or file.py:Class.")] = (
-        "track_match"
+        "text_box"
     ),
     model: Annotated[
         str | None,
-        typer.Option(help="Model or detector: name, path or hub id.", show_default="the method's"),
+        typer.Option(
+            help="Model or detector: name, path or hub id; tiny is the embedded model.",
+            show_default="the method's",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the prediction to this JSON.")] = None,
     overlay: Annotated[
@@ -56,7 +59,10 @@ def ground(
 
     Several sentences on one video cost little more than one: the video is looked at once.
 
-    Example: `stvg ground dog.mp4 "the dog jumps" "the woman in jeans" --overlay tubes.mp4`
+    Without --method and --model the embedded model answers, which knows the procedural world only.
+
+    Example: `stvg ground dog.mp4 "the dog jumps" "the woman in jeans" --method track_match --overlay
+    tubes.mp4`
     """
     from stvg.formats.prediction import write_prediction, write_predictions
     from stvg.grounding import ground as find

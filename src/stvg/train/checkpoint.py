@@ -115,6 +115,39 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
     return found
 
 
+def save_model(
+    folder: Path, model: Any, tokenizer: Any, heads: Any, card: Mapping[str, Any]
+) -> None:
+    """Write a model's folder outside of any run; arguments as :func:`model_writer`.
+
+    Args:
+        folder: Where; what is there is replaced when everything has been written.
+        model: The model.
+        tokenizer: Its tokenizer.
+        heads: Dense heads, or None.
+        card: What the folder says of itself.
+
+    Raises:
+        OutputError: If it cannot be written; what was there stays.
+    """
+    part = folder.with_name(f"{_PARTIAL}{folder.name}")
+    old = folder.with_name(f"{_PARTIAL}old-{folder.name}")
+    try:
+        for left_over in (part, old):
+            shutil.rmtree(left_over, ignore_errors=True)
+        part.mkdir(parents=True)
+        model_writer(model, tokenizer, heads, card)(part)
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(part, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except Exception as error:  # safetensors has a class of its own for a full disk
+        shutil.rmtree(part, ignore_errors=True)
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
+        raise OutputError(f"the model could not be written to {folder}: {error}") from error
+
+
 def model_writer(
     model: Any, tokenizer: Any, heads: Any, card: Mapping[str, Any]
 ) -> Callable[[Path], None]:

@@ -15,10 +15,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import accelerate
 import torch
 
 from stvg.errors import OutputError, UsageError
+from stvg.extras import require
 from stvg.formats.atomic import atomic_path, check_writable
 from stvg.progress import Progress, no_progress
 from stvg.train.about import note_start
@@ -79,7 +79,7 @@ def train(recipe: Recipe, *, progress: Progress = no_progress) -> Path:
         set_rate(optimiser, rate)
 
         optimiser.zero_grad()
-        torch.manual_seed(recipe.seed + state.step)  # for dropout
+        torch.manual_seed((recipe.seed + state.step) * ranks + rank)  # for dropout
         numbers = judge(accelerator, autocast, student, drawn.parts, task.scales)
         norm = accelerator.clip_grad_norm_(student.parameters(), recipe.optimiser.clip)
         optimiser.step()
@@ -114,14 +114,15 @@ def train(recipe: Recipe, *, progress: Progress = no_progress) -> Path:
     return out / LAST
 
 
-def start(recipe: Recipe) -> accelerate.Accelerator:
+def start(recipe: Recipe) -> Any:
     """What knows of processes and devices; refuses what cannot work before anything is loaded.
 
     Raises:
         OutputError: If the run's folder cannot be written to.
-        MissingExtraError: If a tracker is missing.
+        MissingExtraError: If accelerate or a tracker is missing.
         UsageError: If accelerate is set up to split the model over processes.
     """
+    accelerate = require("accelerate", "train", "training")
     check_trackers(recipe.trackers)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)

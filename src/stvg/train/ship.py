@@ -1,4 +1,4 @@
-"""From a checkpoint of a run to the embedded model: half the size, nothing that only training needs.
+"""From a run's checkpoint to the embedded model: half the size, nothing that only training needs.
 
     python -m stvg.train.ship runs/tiny/text_box/last text_box
 

@@ -1,4 +1,4 @@
-"""The state of a run: how far it is, kept beside every checkpoint so that it can go on from there."""
+"""The state of a run: how far it is; kept beside every checkpoint so that it can go on there."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def validate(
         with precision:
             for task, maker in zip(recipe.validation, makers, strict=True):
                 count = min(recipe.validate_clips, maker.size or recipe.validate_clips)
-                sizes = (task.clips // recipe.parts, count)
+                sizes = (max(task.clips // recipe.parts, 1), count)
                 found |= _losses(student, maker, sizes, f"val/{task.title}", accelerator)
         if recipe.evaluate is not None:
             method = build_method(recipe.card, backbone)
