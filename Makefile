@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 VIDEO ?=
 QUERY ?=
 
-.PHONY: help demo test test-fast test-slow lint types format bench clean
+.PHONY: help demo test test-fast test-slow lint types format tiny bench clean
 
 help:  ## show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -16,7 +16,7 @@ demo: $(STAMP)  ## ground sentences in a drawn clip, or in yours: make demo VIDE
 ifeq ($(VIDEO),)
 	$(BIN)/python examples/first_tube.py demo
 else
-	$(BIN)/stvg ground "$(VIDEO)" "$(QUERY)" --out demo/prediction.json --overlay demo/overlay.mp4 --sheet demo/sheet.png
+	$(BIN)/stvg ground "$(VIDEO)" "$(QUERY)" --method track_match --out demo/prediction.json --overlay demo/overlay.mp4 --sheet demo/sheet.png
 endif
 	@echo
 	@echo "Look at demo/overlay.mp4 (the video with the tubes) and demo/sheet.png (a few frames);"
@@ -42,6 +42,11 @@ format: $(STAMP)  ## format and sort everything
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+tiny: $(STAMP)  ## train the embedded model from nothing (two hours on two cores), and put it in place
+	for stage in tower image video text_box; do $(BIN)/stvg train recipes/tiny/$$stage.yaml || exit 1; done
+	$(BIN)/python -m stvg.train.ship runs/tiny/video/last base
+	$(BIN)/python -m stvg.train.ship runs/tiny/text_box/last text_box
+
 bench: $(STAMP)  ## the quick form of every benchmark
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script --quick || exit 1; done
 
@@ -50,5 +55,5 @@ clean:  ## remove the environment and everything that was made
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[models,perception,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[models,perception,train,dev]"
 	@touch $(STAMP)

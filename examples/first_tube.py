@@ -1,7 +1,7 @@
 """Render a clip of the procedural world, ground two sentences in it, write all there is to see.
 
-Runs offline in seconds: the model, ``tiny``, is part of the package. For a video of yours pass its
-path and a method for natural video, e.g. ``stvg.ground("dog.mp4", "the dog", method="track_match")``.
+Runs offline in seconds: the model, ``tiny``, is part of the package. For a video of yours take a
+method for natural video, e.g. ``stvg.ground("dog.mp4", "the dog", method="track_match")``.
 
     python examples/first_tube.py demo
 """

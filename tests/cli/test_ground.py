@@ -16,7 +16,8 @@ from stvg.geometry.boxes import paired_iou
 from stvg.video import probe
 
 Run = Callable[..., Any]
-BLOBS = ("--model", "blobs")
+MATCH = ("{clip}", "the ball", "--method", "track_match")
+BLOBS = ("--method", "track_match", "--model", "blobs")
 
 
 def test_everything_at_once(stvg: Run, drawn_clip: Path, tmp_path: Path) -> None:
@@ -146,15 +147,18 @@ def test_what_is_no_video(kind: str, stvg: Run, drawn_clip: Path, tmp_path: Path
         (["{clip}", "   "], "empty"),
         (["{clip}", "the ball", "--method", "trackmatch"], "did you mean 'track_match'"),
         (["{clip}", "the ball", "--method", "no.such:Thing"], "cannot be imported"),
-        (["{clip}", "the ball", "--model", "nothing"], "there is no detector 'nothing'"),
-        (["{clip}", "the ball", "--set", "min_clas=1"], "did you mean 'min_class'"),
+        ([*MATCH, "--model", "nothing"], "there is no detector 'nothing'"),
+        ([*MATCH, "--set", "min_clas=1"], "did you mean 'min_class'"),
         (["{clip}", "the ball", "--set", "min_class"], "key=value"),
+        (["{clip}", "the ball", "--set", "grammr=compact"], "did you mean 'grammar'"),
+        (["{clip}", "the ball", "--set", "grammar=compct"], "did you mean 'compact'"),
+        (["{clip}", "the ball", "--model", "tiny/none"], "no checkpoint for 'none'"),
         (["{clip}", "the ball", "--queries", "{tmp}/absent.txt"], "cannot be read"),
         (["{clip}", "the ball", "--queries", "{tmp}/blank.txt"], "found none"),
         (["{clip}", "the ball", "--out", "{clip}"], "would replace the video"),
         (["{clip}", "the ball", "--method", "fractions:Fraction"], "subclass of stvg.methods"),
-        (["{clip}", "the ball", "--model", "fractions:Fraction"], "to make a detector"),
-        (["{clip}", "the ball", "--set", "tracking.lost_s=.inf"], "finite"),
+        ([*MATCH, "--model", "fractions:Fraction"], "to make a detector"),
+        ([*MATCH, "--set", "tracking.lost_s=.inf"], "finite"),
         (["{clip}", "a", "--out", "{tmp}/x.mp4", "--overlay", "{tmp}/x.mp4"], "would replace"),
         (["{clip}", "the ball", "--overlay", "{tmp}/x.avi"], ".mp4"),
         (["{clip}", "the ball", "--sheet", "{tmp}/x.jpg"], ".png"),

@@ -25,18 +25,22 @@ def test_example_runs(path: Path, tmp_path: Path) -> None:
 
 
 def test_first_tube_finds_what_it_drew(tmp_path: Path) -> None:
-    """The red ball is there all six seconds; the blue one comes at 2 s and rolls until 4.5 s."""
+    """One orange bug blinks in frames 1 to 4 and grows in frames 7 to 14 (clip 21, validation)."""
     subprocess.run([sys.executable, str(EXAMPLES / "first_tube.py"), "demo"], cwd=tmp_path,
                    check=True, capture_output=True)  # fmt: skip
-    red, blue, elephant = read_predictions(tmp_path / "demo" / "prediction.json")
-    assert red.tube is not None
-    ends = red.tube.interval.start_s, red.tube.interval.end_s
-    assert ends == pytest.approx((0.0, 6.0), abs=0.2)
-    assert blue.tube is not None
-    assert blue.tube.interval.start_s == pytest.approx(2.0, abs=0.1)
-    assert blue.tube.interval.end_s == pytest.approx(4.5, abs=0.3)
-    x1, y1, x2, y2 = blue.tube.at(3.0)[0]
-    assert (x1, y1, x2, y2) == pytest.approx((410, 60, 461, 111), abs=4)
-    assert elephant.is_empty
+    blinks, grows = read_predictions(tmp_path / "demo" / "prediction.json")
+    assert (blinks.query.text, grows.query.text) == (
+        "the orange bug blinks", "the orange bug grows"
+    )  # fmt: skip
+    assert blinks.method == "text_box"
+    assert blinks.model == "tiny"
+    for prediction, span_s in ((blinks, (0.125, 0.625)), (grows, (0.875, 1.875))):
+        assert prediction.tube is not None
+        assert prediction.warnings == ()
+        ends = prediction.tube.interval.start_s, prediction.tube.interval.end_s
+        assert ends == pytest.approx(span_s, abs=0.26)  # two frames
+        x1, y1, x2, y2 = prediction.tube.boxes[0]
+        assert x1 < 163 < x2  # the bug stays where it is, its middle near (163, 180)
+        assert y1 < 180 < y2
     made = {path.name for path in (tmp_path / "demo").iterdir()}
     assert made == {"clip.mp4", "prediction.json", "overlay.mp4", "sheet.png"}

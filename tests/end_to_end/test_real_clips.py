@@ -37,7 +37,7 @@ SENTENCES = {
 
 @cache
 def answers(shared: Path, clip: str) -> dict[str, Prediction]:
-    found = stvg.ground(shared / "real" / clip, SENTENCES[clip])
+    found = stvg.ground(shared / "real" / clip, SENTENCES[clip], method="track_match")
     return dict(zip(SENTENCES[clip], found, strict=True))
 
 

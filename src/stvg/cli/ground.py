@@ -33,9 +33,7 @@ def ground(
     queries: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Text file with a sentence on each line.")
     ] = None,
-    method: Annotated[str, typer.Option(help="Name of a method, or file.py:Class.")] = (
-        "text_box"
-    ),
+    method: Annotated[str, typer.Option(help="Name of a method, or file.py:Class.")] = ("text_box"),
     model: Annotated[
         str | None,
         typer.Option(
@@ -61,8 +59,7 @@ def ground(
 
     Without --method and --model the embedded model answers, which knows the procedural world only.
 
-    Example: `stvg ground dog.mp4 "the dog jumps" "the woman in jeans" --method track_match --overlay
-    tubes.mp4`
+    Example: `stvg ground dog.mp4 "the dog" "the woman" --method track_match --overlay tubes.mp4`
     """
     from stvg.formats.prediction import write_prediction, write_predictions
     from stvg.grounding import ground as find

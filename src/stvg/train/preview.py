@@ -27,7 +27,7 @@ def preview(recipe: Recipe) -> Iterator[str]:
     learner = load_learner(recipe, precision=precision_of(recipe))
     yield ""
     yield f"parameters: {learner.trained:,} trained, {learner.frozen:,} frozen"
-    yield f"samples: {recipe.samples:,} clips in {_steps(recipe):,} steps or a few more or less"
+    yield f"samples: {recipe.end:,} clips in {_steps(recipe):,} steps or a few more or less"
     if found is not None:
         yield f"a run in {recipe.out} goes on from step {found['state']['step']:,}"
     makers, _ = make_makers(recipe, learner, 1)
@@ -43,7 +43,7 @@ def _steps(recipe: Recipe) -> int:
     """About how many steps a run has."""
     weights = sum(task.weight for task in recipe.tasks)
     clips = sum(task.clips * task.weight / weights for task in recipe.tasks)
-    return max(round(recipe.samples / clips), 1)
+    return max(round(recipe.end / clips), 1)
 
 
 def _in_words(batch: Batch, tokenizer: Any) -> Iterator[str]:

@@ -78,7 +78,10 @@ class Recipe(Config):
     fresh: FreshConfig | None = Field(None, description="sizes of a new model to start from")
     lora: Lora | None = Field(None, description="train adapters instead of the whole model")
     tasks: tuple[_Task, ...] = Field(description="what is learned, mixed by weight")
-    samples: int = Field(10_000, ge=1, description="clips to train on")
+    samples: int = Field(10_000, ge=1, description="clips over which the learning rate falls")
+    stop: int | None = Field(
+        None, ge=1, description="clips after which the run ends, where that is earlier"
+    )
     parts: int = Field(1, ge=1, description="parts that a step's batch is split into, for memory")
     optimiser: Optimiser = Field(default_factory=Optimiser, description="how weights are changed")
     softness: tuple[float, float] = Field(
@@ -110,6 +113,11 @@ class Recipe(Config):
     keep_every: int = Field(
         0, ge=0, description="steps between models that are kept beside the newest, 0 for none"
     )
+
+    @property
+    def end(self) -> int:
+        """Clips to train on."""
+        return min(self.samples, self.stop or self.samples)
 
     def to_yaml(self) -> str:
         """All choices as a recipe file."""

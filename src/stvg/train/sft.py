@@ -72,7 +72,7 @@ def train(recipe: Recipe, *, progress: Progress = no_progress) -> Path:
     rank, ranks = accelerator.process_index, accelerator.num_processes
 
     for drawn in steps_from(state.step, recipe, makers, rank, ranks):
-        if state.seen >= recipe.samples:
+        if state.seen >= recipe.end:
             break
         task, maker = recipe.tasks[drawn.task], makers[drawn.task]
         rate = rate_at(state.seen, recipe.samples, recipe.optimiser)
@@ -86,9 +86,9 @@ def train(recipe: Recipe, *, progress: Progress = no_progress) -> Path:
         before, state.step, state.seen = state.seen, state.step + 1, state.seen + task.clips
         tally.add(task.title, numbers)
         state.note_broken(task.title, maker, drawn.parts)
-        progress(min(state.seen, recipe.samples), recipe.samples)
+        progress(min(state.seen, recipe.end), recipe.end)
 
-        is_last = state.seen >= recipe.samples
+        is_last = state.seen >= recipe.end
         state.seconds = time.perf_counter() - began
         state.cpu_s = time.process_time() - cpu_began
         where = {"step": state.step, "seen": state.seen}

@@ -72,7 +72,7 @@ class TextBox(Method):
         self.trained_on_world = trained_on_world
         self.codec: Codec = find_codec(config.grammar)
         self.vocabulary = Vocabulary(backbone.tokenizer)
-        self._pixels = lru_cache(maxsize=64)(self._make_pixels)
+        self._pixels = lru_cache(maxsize=4)(self._make_pixels)
 
     @classmethod
     def create(cls, model: str | None = None, assignments: Sequence[str] = ()) -> Self:
