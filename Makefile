@@ -44,7 +44,7 @@ format: $(STAMP)  ## format and sort everything
 
 tiny: $(STAMP)  ## train the embedded model from nothing (two hours on two cores), and put it in place
 	for stage in tower image video text_box; do $(BIN)/stvg train recipes/tiny/$$stage.yaml || exit 1; done
-	$(BIN)/python -m stvg.train.ship runs/tiny/video/last base
+	$(BIN)/python -m stvg.train.ship runs/tiny/video/last base --heads
 	$(BIN)/python -m stvg.train.ship runs/tiny/text_box/last text_box
 
 bench: $(STAMP)  ## the quick form of every benchmark

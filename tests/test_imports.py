@@ -17,6 +17,7 @@ ROWS = [
     {"geometry", "registry", "config", "extras", "hub"},
     {"video", "formats", "text"},
     {"perception", "data", "backbones"},
+    {"rewards"},
     {"methods"},
     {"excerpt", "grounding", "diagnosis", "evaluate"},
     {"predicting"},

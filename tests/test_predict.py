@@ -19,7 +19,7 @@ from stvg.data.world.files import write_world
 from stvg.errors import FormatError, OutputError, StvgError, UsageError
 from stvg.evaluate.runner import evaluate
 from stvg.excerpt import Excerpt
-from stvg.formats.predictions_jsonl import read_predictions_jsonl
+from stvg.formats.predictions_jsonl import read_predictions_jsonl, record_of
 from stvg.grounding import ground, prepare
 from stvg.methods.track_match import Method as TrackMatch
 from stvg.predicting import PredictConfig, Questions, predict
@@ -191,13 +191,17 @@ def test_a_perfect_method_scores_100_on_pictures_of_another_size(tmp_path: Path)
 
 
 def test_track_match_answers_as_ground_does(world: Path, tmp_path: Path) -> None:
-    questions = Questions("hcstvg_v2", world / "annotations.json", limit=2)
-    predict(questions, tmp_path / "p.jsonl", "track_match", model="blobs",
-            options=["threshold=0.05"])  # fmt: skip
+    questions = Questions("hcstvg_v2", world / "annotations.json")
+    asked = {"model": "blobs", "options": ["threshold=0.05"]}
+    predict(questions, tmp_path / "p.jsonl", "track_match", **asked)
     lines = {line.id: line for line in read_predictions_jsonl(tmp_path / "p.jsonl")}
     for record in questions.records():
-        (alone,) = ground(world / "videos" / record.media, record.query, model="blobs")
-        assert (lines[record.id].span_frames is None) == alone.is_empty
+        video = world / "videos" / record.media
+        (alone,) = ground(video, record.query, method="track_match", **asked)
+        expected = record_of(alone)
+        assert lines[record.id].span_frames == expected.span_frames
+        assert np.allclose(lines[record.id].boxes, expected.boxes, atol=0.01)
+    assert any(line.span_frames is not None for line in lines.values())
 
 
 # Parts of videos
@@ -449,6 +453,11 @@ def test_answers_of_other_settings_are_never_mixed(world: Path, tmp_path: Path) 
     with pytest.raises(UsageError, match="annotations_sha256"):
         run("hcstvg_v2", changed, out, world / "videos", limit=1)
     assert out.read_text() == before
+    kept = json.loads(sidecar_of(out).read_text())
+    for damaged in ({"settings": None}, {"starts": [3]}, {"starts": {}}, {"format": "x/1"}):
+        sidecar_of(out).write_text(json.dumps({**kept, **damaged}))
+        with pytest.raises(FormatError, match="expected a document with"):
+            run("hcstvg_v2", annotations, out, limit=1)
     sidecar_of(out).unlink()
     with pytest.raises(FormatError, match="which says what made them, cannot be read"):
         run("hcstvg_v2", annotations, out, limit=1)

@@ -57,7 +57,7 @@ class Config(BaseModel):
             raise UsageError(f"{cls.__name__}: " + "; ".join(faults)) from error
 
     @classmethod
-    def from_assignments(cls, assignments: Sequence[str], **values: Any) -> Self:
+    def from_assignments(cls, assignments: Sequence[str], /, **values: Any) -> Self:
         """Build from command-line ``key=value`` texts on top of ``values``; values are YAML.
 
         A dot reaches into an option that is itself a set of options: ``tracking.fps=10``.

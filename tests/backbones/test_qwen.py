@@ -522,6 +522,8 @@ def test_what_cannot_be_loaded(tmp_path: Path) -> None:
         QwenBackbone.load(tmp_path / "other")
     with pytest.raises(UsageError, match="float32, bfloat16"):
         QwenBackbone.load(tmp_path, dtype="int8")
+    with pytest.raises(UsageError, match="cannot use the device 'nonsense': "):
+        QwenBackbone.load(tmp_path, device="nonsense")
     with pytest.raises(UsageError, match="found the type 'gpt2' in model"):
         QwenBackbone(transformers.GPT2LMHeadModel(other))
 

@@ -293,6 +293,29 @@ def test_a_full_folder_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "w").iterdir()] == ["mine.txt"]
 
 
+def test_the_folder_one_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "w").mkdir()
+    monkeypatch.chdir(tmp_path / "w")
+    write_world(".", clips=1, side=64)
+    assert (tmp_path / "w/annotations.json").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["w"]
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: bool) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    if last:  # the writing of tracks has words of its own
+        monkeypatch.setattr("stvg.data.world.files.write_tracks", lambda *_: None)
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(
+        OutputError, match="No space left on device; nothing" if last else "disk is full"
+    ):
+        write_world(tmp_path / "w", clips=1, side=64)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_interrupted_writing_leaves_nothing(tmp_path: Path) -> None:
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt

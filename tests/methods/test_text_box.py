@@ -105,6 +105,28 @@ def test_several_questions_are_answered_as_one_by_one(backbone: QwenBackbone, fi
     assert [said.ids for said, _ in method.run(together[:3])] == alone[:3]  # one video
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["sentence first", "video first"])
+def test_many_questions_are_answered_a_few_at_a_time(
+    backbone: QwenBackbone, first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = TextBox(backbone, TextBoxConfig.of({**TINY_OPTIONS, "query_first": first}))
+    clip, words = clip_of(1), ["ball", "house", "red bug", "star spins", "ball moves"]
+    items = [method.encode(clip, Query(f"the {text}")) for text in words]
+    at_once = [said.ids for said, _ in method.run(items)]
+    rows: list[int] = []
+    write = QwenBackbone.generate
+
+    def counted(self: QwenBackbone, prefix: Any, **options: Any) -> Any:
+        rows.append(len(prefix))
+        return write(self, prefix, **options)
+
+    monkeypatch.setattr(QwenBackbone, "generate", counted)
+    longest = max(len(item.question.ids) for item in items)
+    monkeypatch.setattr("stvg.backbones.asking._MOST_TOKENS", 2 * longest)
+    assert [said.ids for said, _ in method.run(items)] == at_once
+    assert rows == [2, 2, 1]
+
+
 def test_constrained_answers_always_mean_a_tube(method: Any) -> None:
     queries = [Query("the red ball"), Query("what spins?")]
     clip = clip_of(3)
@@ -176,6 +198,72 @@ def test_checkpoint_brings_its_options(backbone: QwenBackbone, tmp_path: Path) -
     (tmp_path / "stvg.json").write_text("{")
     with pytest.raises(WeightsError, match="not readable as JSON"):
         TextBox.create(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("card", "expected"),
+    [
+        ({"format": "stvg.checkpoint/2"}, "stvg.checkpoint/1 in .*, found 'stvg.checkpoint/2'"),
+        ([], r"found \[\]"),
+        ({"format": "stvg.checkpoint/1", "options": [1]}, r"options by name in .*found \[1\]"),
+        ({"format": "stvg.checkpoint/1", "options": {"framez": 8}}, r"stvg\.json .*'framez'"),
+        ({"format": "stvg.checkpoint/1", "options": {"frames": 0}}, r"stvg\.json .*frames: "),
+    ],
+    ids=["newer", "a list", "options in a list", "unknown option", "option out of range"],
+)
+def test_a_card_that_cannot_be_used_is_the_checkpoints_fault(
+    card: Any, expected: str, tmp_path: Path
+) -> None:
+    (tmp_path / "stvg.json").write_text(json.dumps(card))
+    with pytest.raises(WeightsError, match=expected):
+        TextBox.create(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        (None, "chat template .* which failed: .*not set"),
+        ("{{ messages", "chat template .* which failed: unexpected end"),
+        ("{% for message in messages %}{{ message['role'] }}{% endfor %}", "found it 0 times"),
+        ("<|video_pad|> <|video_pad|>", "found it 2 times"),
+    ],
+    ids=["none", "damaged", "no place for a video", "two places"],
+)
+def test_a_chat_template_that_cannot_be_used_is_told_at_once(
+    template: str | None, expected: str, backbone: QwenBackbone, tmp_path: Path
+) -> None:
+    tokenizer = copy.deepcopy(backbone.tokenizer)
+    tokenizer.chat_template = template
+    backbone.model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(WeightsError, match=expected):
+        TextBox.create(str(tmp_path))
+
+
+def test_a_side_that_the_model_cannot_cut_is_told_before_a_video_is_read(
+    backbone: QwenBackbone,
+) -> None:
+    with pytest.raises(UsageError, match=r"multiple of 16 pixels, .* found 60; 64 is near"):
+        TextBox(backbone, TextBoxConfig.of({**TINY_OPTIONS, "side": 60}))
+
+
+@pytest.mark.parametrize("word", ["<|video_pad|>", "<|image_pad|>", "<|im_end|>"])
+def test_a_sentence_with_a_special_token_is_refused(method: Any, word: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"found {word} in it")):
+        method.encode(clip_of(), Query(f"the {word} ball"))
+
+
+def test_an_answer_between_two_frames_is_for_the_one_on_screen(backbone: QwenBackbone) -> None:
+    # frames are 0.125 s apart: none appears between 1.01 and 1.02 s, that of 1.0 s is shown
+    options = {**TINY_OPTIONS, "grammar": "qwen2_5_json", "constrained": False}
+    found = decode(
+        TextBox(backbone, TextBoxConfig.of(options)),
+        '{"time": [1.01, 1.02], "boxes": [{"time": 1.01, "bbox_2d": [16, 16, 32, 32]}]}',
+    )
+    assert found.tube.interval == Interval(1.0, 1.02)
+    assert found.tube.times_s.tolist() == [1.0]
+    np.testing.assert_allclose(found.tube.boxes, [[64, 32, 128, 64]])
+    assert found.warnings == ("no frame appears in the interval: begun at the one on screen",)
 
 
 def test_names_of_models(tmp_path: Path) -> None:

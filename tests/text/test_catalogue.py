@@ -31,7 +31,7 @@ class Nothing: pass
 
 
 def test_names() -> None:
-    assert available_codecs() == ["compact", "qwen2_5_json", "thousandths_json"]
+    assert available_codecs() == ["compact", "o1", "o1_compact", "qwen2_5_json", "thousandths_json"]
     assert [find_codec(name).name for name in available_codecs()] == available_codecs()
 
 

@@ -42,7 +42,9 @@ def test_what_is_rendered_is_read_back(name: str, scene: Scene) -> None:
     # Half a unit; one where a box had to be made a unit wide or 999 stands for the edge, two for
     # both.
     is_thin = np.tile((true[:, 2:] - true[:, :2]) < unit[:2] * (1 + 1e-9), 2)
-    is_at_edge = (true > np.tile(view.size, 2) - unit) & (name == "thousandths_json")
+    # 999 is the largest number, and 998 the largest before it.
+    last = np.tile(view.size, 2) - unit * [2, 2, 1, 1]
+    is_at_edge = (true > last) & (name == "thousandths_json")
     bound = np.where(is_thin & is_at_edge, 2.0, np.where(is_thin | is_at_edge, 1.0, 0.5))
     assert (np.abs(parsed.tube.boxes - true) <= unit * bound + 1e-6).all()
     assert codec.render(parsed.tube, view) == text
@@ -102,6 +104,13 @@ def test_thin_boxes_get_one_unit_inside_the_frame() -> None:
     ):
         text = find_codec("compact").render(Tube(Interval(0, 1), [0], [box]), VIEW)
         assert text == f"<t_0> <t_1> : <t_0> {numbers}"
+
+
+def test_a_box_at_the_edge_that_three_digits_do_not_reach() -> None:
+    # 998.5 to 1000 thousandths across: 999 stands for the edge, so 998 is the next before it
+    box = [199.7, 0, 200, 100]
+    text = find_codec("thousandths_json").render(Tube(Interval(0, 1), [0], [box]), VIEW)
+    assert "[998, 000, 999, 999]" in text
 
 
 def test_halves_of_a_unit_go_up() -> None:

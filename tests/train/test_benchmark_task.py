@@ -126,6 +126,42 @@ def test_broken_videos_are_named_and_left_out(world: Path, tmp_path: Path) -> No
         train(recipe(tmp_path / "other", tasks=[{**options, "max_broken": 0.2}], samples=10))
 
 
+def test_validation_tells_broken_videos(world: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "world"
+    shutil.copytree(world, broken)
+    names = sorted(each.name for each in (broken / "videos").iterdir())
+    (broken / "videos" / names[0]).write_bytes(b"no video")
+    (broken / "videos" / names[1]).unlink()
+    options = {"samples": 4, "validation": [task(broken, max_broken=0.4).model_dump()]}
+    train(recipe(tmp_path / "run", **options))
+    entries = [json.loads(each) for each in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert entries[-1]["val/hcstvg_v2/broken"] == 2
+    options["validation"][0]["max_broken"] = 0.2
+    with pytest.raises(StvgError, match="2 of 6 videos of hcstvg_v2 cannot be used"):
+        train(recipe(tmp_path / "other", **options))
+
+
+@pytest.mark.parametrize(
+    ("card", "evaluate", "said"),
+    [
+        ({"method": "text_bocks"}, {}, "did you mean 'text_box'"),
+        ({"options": {"frame": 3}}, {}, "did you mean 'frames'"),
+        ({}, {"benchmark": "hcstvg_2"}, "did you mean 'hcstvg_v2'"),
+        ({}, {"annotations": "nowhere.json"}, "nowhere.json"),
+        ({}, {"videos": "nowhere"}, "found none at nowhere"),
+        ({}, {"protocol": "my_own"}, "no protocol 'my_own'"),
+    ],
+)
+def test_measures_are_checked_before_the_first_step(
+    world: Path, tmp_path: Path, card: dict[str, Any], evaluate: dict[str, Any], said: str
+) -> None:
+    values = {"benchmark": "hcstvg_v2", "annotations": str(world / "annotations.json"), **evaluate}
+    changes = {"card": {"method": "text_box", "options": OPTIONS, **card}, "evaluate": values}
+    with pytest.raises(StvgError, match=said):
+        train(recipe(tmp_path, **changes))
+    assert not (tmp_path / "log.jsonl").exists()
+
+
 def test_clips_of_similar_length_stand_together(world: Path) -> None:
     maker = maker_of(task(world, clips=4))
     tokens = [100 * (number % 8) for number in range(64)]

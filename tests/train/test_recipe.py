@@ -61,6 +61,9 @@ def test_all_faults_are_told_together() -> None:
             "evaluate needs the name of the method",
         ),
         ({"trackers": ["wandbb"]}, "trackers.0"),
+        ({"stop": 0}, "stop: "),
+        ({"softness": [0.7, 0.0]}, "softness.1"),
+        ({"tasks": [{**WORLD, "split": "test"}]}, "split: "),
     ],
 )
 def test_faults(values: dict[str, object], said: str) -> None:
@@ -100,6 +103,15 @@ def test_assignments_reach_everywhere(tmp_path: Path) -> None:
         load_recipe(path, ["tasks.2.clips=2"])
     with pytest.raises(UsageError, match="did you mean 'clips'"):
         load_recipe(path, ["tasks.0.clisp=2"])
+    path.write_text(path.read_text() + "assignments: 1\ncls: 2\n")
+    with pytest.raises(UsageError, match=r"no option 'assignments'.*no option 'cls'"):
+        load_recipe(path)
+
+
+def test_the_end_of_a_run(tmp_path: Path) -> None:
+    assert recipe(tmp_path).end == 24
+    assert recipe(tmp_path, stop=8).end == 8
+    assert recipe(tmp_path, stop=100).end == 24
 
 
 @pytest.mark.parametrize(
@@ -116,8 +128,10 @@ def test_files_that_are_no_recipes(tmp_path: Path, text: str, said: str) -> None
 
 def test_what_decides_the_curve(tmp_path: Path) -> None:
     before = recipe(tmp_path).what_decides()
-    ways = {"save_every": 7, "workers": 3, "parts": 2, "card": {"method": "text_box"}}
+    ways = {"save_every": 7, "workers": 3, "parts": 2, "card": {"method": "text_box"}, "stop": 8}
     assert differences(before, recipe(tmp_path / "else", **ways).what_decides()) == []
+    # what another version noted beside it
+    assert differences({**before, "stop": 12, "workers": 1}, before) == []
     changed = recipe(tmp_path, seed=1, tasks=[{**WORLD, "clips": 8}], lora=None)
     assert differences(before, changed.what_decides()) == [
         "tasks.0.clips was 4, is 8",

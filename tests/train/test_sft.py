@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from stvg.errors import MissingExtraError, OutputError, UsageError
+from stvg.errors import MissingExtraError, OutputError, StvgError, UsageError
 from stvg.train.batches import StepsOf
 from stvg.train.logs import Log
+from stvg.train.preview import preview
 from stvg.train.sft import judge, train
 from stvg.train.starting import without_weights
 from stvg.train.student import Student, total_loss
@@ -114,6 +115,8 @@ def test_processes_share_out_a_step(tmp_path: Path) -> None:
     """Ranks and parts take each clip of a step once, in every layout the same clips."""
 
     class Numbers:
+        size = None
+
         @staticmethod
         def batch(numbers: Any) -> list[int]:
             return list(numbers)
@@ -128,6 +131,8 @@ def test_processes_share_out_a_step(tmp_path: Path) -> None:
 
 def test_tasks_are_mixed_by_weight(tmp_path: Path) -> None:
     class Nothing:
+        size = None
+
         @staticmethod
         def batch(numbers: Any) -> None: ...
 
@@ -136,6 +141,31 @@ def test_tasks_are_mixed_by_weight(tmp_path: Path) -> None:
     drawn = [steps[number].task for number in range(400)]
     assert 270 < drawn.count(0) < 330
     assert drawn == [steps[number].task for number in range(400)]
+
+
+def test_a_task_of_so_many_clips_takes_each_once(tmp_path: Path) -> None:
+    """Steps that another task gets cost it no clips, wherever a worker or a new start begins."""
+
+    class Some:
+        def __init__(self, size: int | None) -> None:
+            self.size = size
+
+        def batch(self, numbers: Any) -> list[int]:
+            return list(numbers)
+
+    def steps() -> Any:
+        tasks = [{**WORLD, "weight": 2.0}, {**WORLD, "seed": 4}]
+        return StepsOf(recipe(tmp_path, tasks=tasks), [Some(None), Some(100)], 0, 1)  # type: ignore
+
+    whole = steps()
+    drawn = [whole[number] for number in range(60)]
+    taken: list[int] = [n for step in drawn if step.task == 1 for n in step.parts[0]]  # type: ignore
+    assert taken == list(range(len(taken)))
+    assert len(taken) > 40
+    made = [(number, step.parts[0]) for number, step in enumerate(drawn) if step.task == 0]
+    assert all(numbers == list(range(4 * n, 4 * n + 4)) for n, numbers in made)  # type: ignore
+    for number in (59, 7, 30):
+        assert steps()[number] == whole[number] == drawn[number]
 
 
 class Stopped(BaseException):
@@ -188,7 +218,9 @@ def test_what_a_run_leaves(whole: Path) -> None:
     card = json.loads((whole / "last/stvg.json").read_text())
     assert (card["format"], card["step"], card["seen"]) == ("stvg.checkpoint/1", 6, 24)
     entries = lines(whole)
-    assert [entry["step"] for entry in entries] == [4, 4, 6]  # a line, and two validations
+    # a line, a validation; the last two steps, the last validation
+    assert [entry["step"] for entry in entries] == [4, 4, 6, 6]
+    assert entries[2].keys() == entries[0].keys()
     validated = [entry for entry in entries if "val/world-standard-8/loss/answer" in entry]
     assert [entry["seen"] for entry in validated] == [16, 24]
     train(recipe(whole, **PLAIN))  # a run that is done does nothing
@@ -206,6 +238,78 @@ def test_parts_and_workers_change_nothing_but_rounding(whole: Path, tmp_path: Pa
 def test_a_run_of_another_recipe_is_refused(whole: Path) -> None:
     with pytest.raises(UsageError, match=r"another recipe \(optimiser.lr was 0.003, is 0.5\)"):
         train(recipe(whole, **PLAIN, optimiser={"lr": 0.5, "warmup": 8, "tower": 0.5}))
+
+
+def test_a_run_ends_early_and_goes_on(whole: Path, tmp_path: Path) -> None:
+    """`stop` ends a run where an uninterrupted one would be; raised or taken away it goes on."""
+    told: list[tuple[int, int]] = []
+    stopped = recipe(tmp_path, **PLAIN, stop=11)
+    train(stopped, progress=lambda *pair: told.append(pair))
+    assert told == [(4, 11), (8, 11), (11, 11)]
+    card = json.loads((tmp_path / "last/stvg.json").read_text())
+    assert (card["step"], card["seen"]) == (3, 12)
+    assert "stop: 11" in (tmp_path / "recipe.yaml").read_text()
+    entries = lines(tmp_path)
+    assert [entry["seen"] for entry in entries] == [12, 12]  # what is measured at an end is
+    assert entries[0]["rate"] == pytest.approx(3e-3)  # of the whole cosine: 8 of 24 is its top
+    train(stopped)
+    train(recipe(tmp_path, **PLAIN, stop=8))  # over already
+    assert lines(tmp_path) == entries
+    assert any("samples: 11 clips in 3 steps" in line for line in preview(stopped))
+
+    train(recipe(tmp_path, **PLAIN, stop=16))
+    train(recipe(tmp_path, **PLAIN))
+    expected, found = weights(whole), weights(tmp_path)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert [entry["step"] for entry in lines(tmp_path)] == [3, 3, 4, 4, 6, 6]
+    assert lines(tmp_path)[-1] == lines(whole)[-1]
+
+
+def test_two_tasks_of_one_title_are_told_apart(tmp_path: Path) -> None:
+    train(recipe(tmp_path, tasks=[WORLD, {**WORLD, "seed": 9}], validation=[WORLD, WORLD],
+                 validate_clips=2))  # fmt: skip
+    names = {name for entry in lines(tmp_path) for name in entry}
+    for prefix in ("", "val/"):
+        assert f"{prefix}world-standard-8/loss/answer" in names
+        assert f"{prefix}world-standard-8-2/loss/answer" in names
+
+
+def test_a_model_of_another_size_under_the_same_name(tmp_path: Path) -> None:
+    def put(**sizes: int) -> None:
+        from stvg.train.fresh import FreshConfig, fresh_model, fresh_tokenizer
+
+        fresh_model(FreshConfig.of({**SIZES, **sizes})).save_pretrained(tmp_path / "model")
+        fresh_tokenizer().save_pretrained(tmp_path / "model")
+
+    options = recipe(tmp_path / "run", fresh=None, model=str(tmp_path / "model"), samples=8)
+    put()
+    train(options)
+    for sizes in ({"inner": 96}, {"layers": 3}):
+        put(**sizes)
+        with pytest.raises(UsageError, match="begun with another model than the recipe"):
+            train(options)
+
+
+def test_a_gradient_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+    changes = {"optimiser": {"lr": 1e30, "warmup": 0, "clip": 1e30, "final": 1.0}, "save_every": 1}
+    with pytest.raises(StvgError, match="expected a finite gradient in step"):
+        train(recipe(tmp_path, **changes))
+    assert all(torch.isfinite(each).all() for each in weights(tmp_path).values())
+
+
+def test_accumulation_is_the_recipes_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    with pytest.raises(UsageError, match="accumulate 4 steps; here the recipe says"):
+        train(recipe(tmp_path))
+
+
+def test_a_damaged_line_of_the_log_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1}\n\x00\x00\n3\n{"step": 2}\n{"step": 3}\n{"st')
+    Log(path, 2, accelerate.Accelerator()).close()
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
 def test_continuing_takes_the_dense_heads_along(whole: Path, tmp_path: Path) -> None:

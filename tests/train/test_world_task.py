@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from stvg.backbones.positions import Block, positions, token_types
-from stvg.data.world import plan_clip
+from stvg.data.world import draw_clip, plan_clip
 from stvg.errors import UsageError
+from stvg.train.scenes import make_scene
 from stvg.train.starting import without_weights
 from stvg.train.tasks.world import Question, Task, WorldMaker
 from stvg.types import Query
 from tests.backbones.tiny_qwen import tiny_model, tiny_tokenizer
 
 from .small import backbone, drawn, text_box, tokenizer, torch, tube_of
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(("level", "frames", "clips"), [("standard", 16, 16), ("hard", 32, 6)])
@@ -127,6 +132,53 @@ def test_dense_labels_follow_the_plan() -> None:
         assert inside.tolist() == overlap
 
 
+def test_screens_hide_where_the_camera_shows_them() -> None:
+    """At the hard level screens move through the picture; what stands behind one is not seen."""
+    hidden, seen = 0, []
+    for number in range(30):
+        plan = plan_clip(number, level="hard", seed=2)
+        if not plan.screens or not plan.camera.any():
+            continue
+        steps = range(plan.frames // 2)
+        scene = make_scene(plan, steps, side=64, cell=16)
+        grey = (draw_clip(plan, 128).frames[::2] == (72, 74, 80)).all(axis=(1, 3))  # (S, 128)
+        for figure, boxes in enumerate(scene.boxes):
+            middle = np.nan_to_num(128 * (boxes[:, 0] + boxes[:, 2]) / 2, nan=-9)
+            for step in steps:
+                near = grey[step, max(round(middle[step]) - 4, 0) : round(middle[step]) + 4]
+                if len(near) == 8 and near.all():  # well behind a screen
+                    hidden += 1
+                    assert not (scene.cells[step] == figure).any()
+                elif len(near) == 8 and not near.any():  # well beside it
+                    seen.append((scene.cells[step] == figure).any())
+    assert hidden > 20
+    assert np.mean(seen) > 0.8  # others may show more of themselves in the same cells
+
+
+def test_splits_and_stages_never_share_a_clip() -> None:
+    """Train, val and test, seeds and levels: no two of the words give the same clip."""
+    words = [(split, level, seed) for split in ("train", "val", "test")
+             for level in ("easy", "standard") for seed in (0, 1, 5, 20_417)
+             if split != "test" or not seed]  # fmt: skip
+    clips = {}
+    for split, level, seed in words:
+        for index in range(6):
+            plan = plan_clip(index, split=split, level=level, seed=seed)  # type: ignore[arg-type]
+            places = b"".join(figure.centres.tobytes() for figure in plan.figures)
+            clips[plan.background, places] = (split, level, seed, index)
+    assert len(clips) == 6 * len(words)
+
+
+def test_stages_of_the_embedded_model_have_clips_of_their_own() -> None:
+    from stvg.train.recipe import load_recipe
+
+    recipes = [load_recipe(path) for path in sorted(ROOT.glob("recipes/tiny/*.yaml"))]
+    tasks = [task for each in recipes for task in (*each.tasks, *each.validation)]
+    used = [(task.split, task.level, task.seed) for task in tasks if isinstance(task, Task)]
+    assert len(used) == len(tasks) > 5
+    assert len(set(used)) == len(used)
+
+
 def test_numbers_decide_and_nothing_else() -> None:
     maker = Task.of({"kind": "world", "numbered": 0.5}).maker(without_weights(backbone()))
     together = maker.batch([5, 9])
@@ -150,6 +202,13 @@ def test_other_vocabularies_are_refused() -> None:
     from stvg.backbones.qwen import QwenBackbone
 
     foreign = QwenBackbone(tiny_model(), tiny_tokenizer(), "qwen")
+    table = {name: n for name, n in tokenizer().get_vocab().items() if name != "kite"}
+    lacking = SimpleNamespace(
+        tokenizer=SimpleNamespace(get_vocab=lambda: table), name="mine", layout=backbone().layout
+    )
+    for queries in (0, 2):
+        with pytest.raises(UsageError, match="mine lacks 1 of them, first 'kite'"):
+            Task.of({"kind": "world", "queries": queries}).maker(lacking)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="use the task benchmark"):
         Task.of({"kind": "world"}).maker(foreign)
     with pytest.raises(UsageError, match="multiple of 16 pixels"):

@@ -44,14 +44,32 @@ def answers_attention(language_model: Any) -> Iterator[None]:
     Raises:
         UsageError: If the model is writing already.
     """
+    with own_attention(language_model, _NAME, _attention):
+        yield
+
+
+@contextmanager
+def own_attention(language_model: Any, name: str, function: Any) -> Iterator[None]:
+    """Let the layers of a language model call an attention function of ours.
+
+    Args:
+        language_model: The layers behind the embeddings.
+        name: What ``transformers`` is to call the function.
+        function: Called as its own are, without a mask.
+
+    Raises:
+        UsageError: If the layers call it already.
+    """
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    ALL_ATTENTION_FUNCTIONS.register(_NAME, _attention)
+    ALL_ATTENTION_FUNCTIONS.register(name, function)
     config = language_model.config
     usual = config._attn_implementation
-    if usual == _NAME:
-        raise UsageError("the model is writing other answers; it does so for one thread at a time")
-    config._attn_implementation = _NAME
+    if usual == name:
+        raise UsageError(
+            "the model is writing or reading other answers; it does so for one thread at a time"
+        )
+    config._attn_implementation = name
     try:
         yield
     finally:
@@ -87,8 +105,8 @@ class AnswerCache:
             rows: The row of each token, (N,), ascending; a row's tokens are in their order.
         """
         device = self._layers[0].keys.device
-        by_row = _Packing.of(rows, len(self.lengths), device)
-        by_trunk = _Packing.of(self._trunks[rows], int(self._trunks[-1]) + 1, device)
+        by_row = Packing.of(rows, len(self.lengths), device)
+        by_trunk = Packing.of(self._trunks[rows], int(self._trunks[-1]) + 1, device)
         before, self.lengths = (
             self.lengths,
             self.lengths + np.bincount(rows, minlength=len(self.lengths)),
@@ -128,7 +146,7 @@ class AnswerCache:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Packing:
+class Packing:
     """Where packed tokens stand when each group of them has a row of its own.
 
     Attributes:
@@ -144,7 +162,7 @@ class _Packing:
     is_full: bool
 
     @classmethod
-    def of(cls, groups: IntArray, count: int, device: Any) -> _Packing:
+    def of(cls, groups: IntArray, count: int, device: Any) -> Packing:
         """For groups (N,), ascending, of ``count``."""
         import torch
 
@@ -185,8 +203,8 @@ class _Call:
         hidden: Which places of the prompts hold nothing, (R, P) bool; None if none.
     """
 
-    by_row: _Packing
-    by_trunk: _Packing
+    by_row: Packing
+    by_trunk: Packing
     slots: Tensor
     used: int
     behind: Tensor
@@ -194,7 +212,7 @@ class _Call:
 
     @classmethod
     def of(
-        cls, by_row: _Packing, by_trunk: _Packing, lengths: IntArray, used: int,
+        cls, by_row: Packing, by_trunk: Packing, lengths: IntArray, used: int,
         hidden: Tensor | None,
     ) -> _Call:  # fmt: skip
         """For tails that hold ``lengths`` (B,) tokens so far."""
@@ -278,7 +296,7 @@ def _attention(
 
 
 def _attend_part(
-    packed: Tensor, packing: _Packing, keys: Tensor, values: Tensor, hidden: Tensor | None,
+    packed: Tensor, packing: Packing, keys: Tensor, values: Tensor, hidden: Tensor | None,
     scaling: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Attention of packed queries (N, KV heads, g, D) to the keys (X, KV heads, T, D) of a group.

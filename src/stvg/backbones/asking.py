@@ -2,20 +2,27 @@
 
 Each video is encoded once, however many questions stand on it. Where questions on a video begin
 alike up to and behind it (the video comes first, the sentence after), that part is read once and
-continued; where the sentence comes first, prompts are read as one batch.
+continued; where the sentence comes first, prompts are read in batches. Either way so many are
+answered at once that memory does not grow with their number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from stvg.backbones.prefix import Features, Prefix
 from stvg.backbones.preprocess import Grid
 from stvg.backbones.qwen import QwenBackbone
+from stvg.errors import UsageError, WeightsError
 from stvg.text import Position
 from stvg.types import ByteArray
+
+_MOST_TOKENS = 40_000
+"""Prompt tokens of the questions that are answered at once, whose keys and values are in memory
+together: 2.3 GB for the 7B model in 16 bits. A single question may have more."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,22 +80,45 @@ def prompt_ids(backbone: QwenBackbone, text: str, grid: Grid, *, query_first: bo
         text: What the user says.
         grid: Patches of the video in time, height and width.
         query_first: Whether the text stands before the video.
+
+    Raises:
+        UsageError: If the text holds a special token of the tokenizer, which would not be read as
+            text.
+        WeightsError: If the chat template is missing, fails or has no single place for the video.
     """
+    tokenizer, video_token = backbone.tokenizer, backbone.model.config.video_token_id
+    for token in tokenizer.added_tokens_decoder.values():
+        if token.special and str(token) in text:
+            raise UsageError(
+                f"expected a sentence of words, found {token} in it, a special token of "
+                f"{backbone.name}; leave it out"
+            )
     parts: list[dict[str, str]] = [{"type": "text", "text": text}, {"type": "video"}]
-    tokenizer = backbone.tokenizer
-    prompt = tokenizer.apply_chat_template(
-        [{"role": "user", "content": parts if query_first else parts[::-1]}],
-        tokenize=False,
-        add_generation_prompt=True,
-    )
-    marker = tokenizer.convert_ids_to_tokens(backbone.model.config.video_token_id)
+    try:
+        prompt = tokenizer.apply_chat_template(
+            [{"role": "user", "content": parts if query_first else parts[::-1]}],
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+    except Exception as error:  # a template is a program; jinja's errors and all others
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(
+            f"expected a chat template with the tokenizer of {backbone.name} "
+            f"(chat_template.jinja), which failed: {reason}; fetch the model again"
+        ) from error
+    marker = str(tokenizer.convert_ids_to_tokens(video_token))
+    if prompt.count(marker) != 1:
+        raise WeightsError(
+            f"expected the chat template of {backbone.name} to write the token {video_token} of a "
+            f"video ({marker}) once, found it {prompt.count(marker)} times; use the tokenizer and "
+            "template that belong to the model"
+        )
     before, _, after = prompt.partition(marker)
-    count = grid[0] * grid[1] * grid[2] // backbone.layout.merge**2
-    encode = tokenizer
+    count = math.prod(grid) // backbone.layout.merge**2
     return [
-        *encode(before, add_special_tokens=False)["input_ids"],
-        *[backbone.model.config.video_token_id] * count,
-        *encode(after, add_special_tokens=False)["input_ids"],
+        *tokenizer(before, add_special_tokens=False)["input_ids"],
+        *[video_token] * count,
+        *tokenizer(after, add_special_tokens=False)["input_ids"],
     ]
 
 
@@ -111,30 +141,32 @@ def answer(
     """
     import torch
 
-    with torch.no_grad():
-        prefix, order = _read(backbone, questions)
-        found = backbone.generate(
-            prefix,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            seed=[seed + number for number in order],
-            grammar=[questions[number].grammar for number in order],
-        )
     answers: dict[int, Answer] = {}
-    for row, number in enumerate(order):
-        chosen = found.log_probs[row][found.picked[row]]
-        text = backbone.tokenizer.decode(found.ids[row], skip_special_tokens=True)
-        answers[number] = Answer(
-            text.strip(),
-            found.ids[row],
-            float(chosen.mean().exp()) if len(chosen) else 1.0,
-            found.finished[row],
-        )
+    with torch.no_grad():
+        for prefix, numbers in _read(backbone, questions):
+            found = backbone.generate(
+                prefix,
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+                seed=[seed + number for number in numbers],
+                grammar=[questions[number].grammar for number in numbers],
+            )
+            for row, number in enumerate(numbers):
+                chosen = found.log_probs[row][found.picked[row]]
+                text = backbone.tokenizer.decode(found.ids[row], skip_special_tokens=True)
+                answers[number] = Answer(
+                    text.strip(),
+                    found.ids[row],
+                    float(chosen.mean().exp()) if len(chosen) else 1.0,
+                    found.finished[row],
+                )
     return [answers[number] for number in range(len(questions))]
 
 
-def _read(backbone: QwenBackbone, questions: Sequence[Question]) -> tuple[Prefix, list[int]]:
-    """All prompts as one prefix, and which question each row is."""
+def _read(
+    backbone: QwenBackbone, questions: Sequence[Question]
+) -> Iterator[tuple[Prefix, list[int]]]:
+    """The prompts in prefixes of several, and which question each row is."""
     videos: dict[int, list[int]] = {}
     for number, question in enumerate(questions):
         videos.setdefault(id(question.pixels), []).append(number)
@@ -142,18 +174,23 @@ def _read(backbone: QwenBackbone, questions: Sequence[Question]) -> tuple[Prefix
         key: _encode(backbone, questions[numbers[0]].pixels) for key, numbers in videos.items()
     }
     order = [number for numbers in videos.values() for number in numbers]
-    shared = [_shared_part(backbone, [questions[n].ids for n in ns]) for ns in videos.values()]
-    if len(videos) == 1 and shared[0]:
-        prompt = backbone.prefill(questions[order[0]].ids[: shared[0]], list(features.values()))
-        rest = [questions[number].ids[shared[0] :] for number in order]
-        return backbone.extend(prompt, rest), order
-    return (
-        backbone.prefill_batch(
-            [questions[number].ids for number in order],
-            [[features[id(questions[number].pixels)]] for number in order],
-        ),
-        order,
-    )
+    at_once = max(_MOST_TOKENS // max(len(question.ids) for question in questions), 1)
+    parts = [order[start : start + at_once] for start in range(0, len(order), at_once)]
+    one_video = len(videos) == 1
+    shared = _shared_part(backbone, [each.ids for each in questions]) if one_video else 0
+    if shared:
+        prompt = backbone.prefill(questions[0].ids[:shared], list(features.values()))
+        for part in parts:
+            yield backbone.extend(prompt, [questions[n].ids[shared:] for n in part]), part
+        return
+    for part in parts:
+        yield (
+            backbone.prefill_batch(
+                [questions[number].ids for number in part],
+                [[features[id(questions[number].pixels)]] for number in part],
+            ),
+            part,
+        )
 
 
 def _encode(backbone: QwenBackbone, pixels: Pixels) -> Features:

@@ -35,7 +35,7 @@ def load_model(
         MissingExtraError: If torch or transformers do not import.
         WeightsError: If there is no such model, it is of another architecture, or weights are
             missing from it.
-        UsageError: If ``dtype`` is none of the three.
+        UsageError: If ``dtype`` is none of the three, or torch cannot use the device.
     """
     torch = require("torch", "models", f"the model {name}")
     transformers = require("transformers", "models", f"the model {name}")
@@ -43,6 +43,11 @@ def load_model(
     dtype = dtype or ("bfloat16" if device.startswith("cuda") else "float32")
     if dtype not in _DTYPES:
         raise UsageError(f"expected a dtype of {', '.join(_DTYPES)}, found {dtype!r}")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0][:200]
+        raise UsageError(f"torch cannot use the device {device!r}: {reason}") from error
     base = adapters.base_of(name)
     if base is not None:
         model, tokenizer = load_model(
@@ -82,5 +87,6 @@ def load_model(
 def wrong_architecture(name: str, model_type: str, config: Any) -> str:
     """One sentence on a model of another kind."""
     return (
-        f"expected a model of the type {model_type}, found the type {config.model_type!r} in {name}"
+        f"expected a model of the type {model_type}, found the type {config.model_type!r} in "
+        f"{name}; choose another model"
     )

@@ -115,7 +115,7 @@ class QwenBackbone:
             MissingExtraError: If torch or transformers do not import.
             WeightsError: If there is no such model, it is of another architecture, or weights
                 are missing from it.
-            UsageError: If ``dtype`` is none of the three.
+            UsageError: If ``dtype`` is none of the three, or torch cannot use the device.
         """
         name = str(name_or_path)
         model, tokenizer = load_model(
@@ -357,12 +357,9 @@ class QwenBackbone:
 
         if not temperature > 0:
             raise UsageError(f"the temperature of scores must be above 0, found {temperature}")
-        banned = self.banned_tokens if ban else ()
-        scoring.refuse_banned(completions, banned)
         prefix = prefix.matched(len(completions))
         ends = self._ends(stop)
-        starts = starts_of(grammar, len(completions))
-        options = Rules.of(banned, ends, self._own_end).along(starts, completions)
+        options = self.options_of(completions, grammar=grammar, stop=ends, ban=ban)
         ids, _ = padded(completions)
         states = prefix.last_hidden[:, None]  # (B, 1, C): what the first token is judged by
         read = ids.shape[1] if hidden else ids.shape[1] - 1
@@ -370,7 +367,7 @@ class QwenBackbone:
             places = continue_positions(prefix.following, read)
             new, _ = self._reader.read(self._reader.embed_text(ids[:, :read]), places, prefix)
             states = torch.cat([states, new], dim=1)
-        judge = Judge(self.model.lm_head, banned, temperature)
+        judge = Judge(self.model.lm_head, self.banned_tokens if ban else (), temperature)
         log_probs = [
             scoring.log_probs_of(judge, states[row, : len(answer)], answer, own)
             for row, (answer, own) in enumerate(zip(completions, options, strict=True))
@@ -380,6 +377,34 @@ class QwenBackbone:
         ]
         kept = states[:, 1:] if hidden else None
         return scoring.completions(completions, log_probs, picked, ends, int(read > 0), kept)
+
+    def options_of(
+        self,
+        completions: Sequence[Sequence[int]],
+        *,
+        grammar: Starts | None = None,
+        stop: Iterable[int] | None = None,
+        ban: bool = True,
+    ) -> list[list[tuple[int, ...]] | None]:
+        """What could have been written at each token of given answers.
+
+        Args:
+            completions: Tokens of each answer.
+            grammar: As in :meth:`score`.
+            stop: Tokens that end an answer; default :attr:`stop_tokens`.
+            ban: Whether placeholders cannot be written.
+
+        Returns:
+            The allowed tokens at each token of each answer, None for one without a grammar.
+
+        Raises:
+            UsageError: If an answer holds a banned token or leaves its grammar, or the numbers do
+                not fit.
+        """
+        banned = self.banned_tokens if ban else ()
+        scoring.refuse_banned(completions, banned)
+        rules = Rules.of(banned, self._ends(stop), self._own_end)
+        return rules.along(starts_of(grammar, len(completions)), completions)
 
     def generate(
         self,

@@ -47,6 +47,12 @@ class Reader:
         """The layers behind the embeddings."""
         return self.model.model.language_model
 
+    @property
+    def is_checkpointed(self) -> bool:
+        """Whether any layer is in training and computes its states again in the backward."""
+        layers = self.language_model.layers
+        return any(layer.gradient_checkpointing and layer.training for layer in layers)
+
     def types(self, ids: ArrayLike) -> IntArray:
         """``mm_token_type_ids`` of tokens, any shape."""
         config = self.model.config
@@ -133,9 +139,7 @@ class Reader:
         """States (B, S, C) of embeddings; the cache grows by them."""
         import torch
 
-        if any(
-            layer.gradient_checkpointing and layer.training for layer in self.language_model.layers
-        ):
+        if self.is_checkpointed:
             raise UsageError(
                 f"{self.name} has gradient checkpointing on, under which transformers drops the "
                 "cache of a shared prefix; switch it off (gradient_checkpointing_disable)"

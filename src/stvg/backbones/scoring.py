@@ -31,20 +31,34 @@ def log_probs_of(
     Returns:
         (L,) float32, 0 where a token had no alternative.
     """
+    return judge_picks(judge, states, answer, options)[0]
+
+
+def judge_picks(
+    judge: Judge, states: Tensor, answer: Sequence[int], options: Options | None
+) -> tuple[Tensor, list[int], Tensor]:
+    """As :func:`log_probs_of`, with what the picks were chosen from; gradients flow.
+
+    Returns:
+        Log-probability of each token, (L,) float32, 0 where it had no alternative; the places of
+        the N tokens that had one; and the log-probabilities of their alternatives, (N, A) float32,
+        minus infinity where one has fewer than A.
+    """
     import torch
 
-    if options is None:
-        _, every = judge(states, None)  # (L, V)
-        targets = torch.tensor(answer, dtype=torch.long, device=states.device)
-        return every.gather(-1, targets[:, None])[:, 0]
     picks = [number for number, is_pick in enumerate(picked_of(answer, options)) if is_pick]
     found = states.new_zeros(len(answer), dtype=torch.float32)
     if not picks:
-        return found
-    _, every = judge(states[picks], [options[number] for number in picks])  # (picks, A)
-    chosen = [options[number].index(answer[number]) for number in picks]
+        return found, picks, found.new_zeros(0, 1)
+    if options is None:
+        _, every = judge(states, None)  # (L, V)
+        chosen = list(answer)
+    else:
+        _, every = judge(states[picks], [options[number] for number in picks])  # (N, A)
+        chosen = [options[number].index(answer[number]) for number in picks]
     values = every.gather(-1, torch.tensor(chosen, device=every.device)[:, None])[:, 0]
-    return found.index_put((torch.tensor(picks, device=found.device),), values)
+    found = found.index_put((torch.tensor(picks, device=found.device),), values)
+    return found, picks, every
 
 
 def picked_of(answer: Sequence[int], options: Options | None) -> list[bool]:

@@ -61,5 +61,14 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise WeightsError(f"{path} is not readable as JSON ({error}); fetch it again") from error
     if not isinstance(card, dict) or card.get("format") != CARD_FORMAT:
-        raise WeightsError(f"expected a card of the format {CARD_FORMAT} in {path}")
+        found = card.get("format") if isinstance(card, dict) else card
+        raise WeightsError(
+            f"expected a card of the format {CARD_FORMAT} in {path}, found {found!r:.60}; update "
+            "stvg if a newer one wrote it, or fetch the checkpoint again"
+        )
+    if not isinstance(card.get("options", {}), dict):
+        raise WeightsError(
+            f"expected options by name in {path}, found {card['options']!r:.60}; fetch the "
+            "checkpoint again"
+        )
     return card

@@ -136,7 +136,9 @@ class Journal:
                 f"be read ({' '.join(str(error).split())}); choose another --out, or --overwrite"
             ) from error
         is_run = isinstance(document, dict) and document.get("format") == FORMAT
-        if not is_run or not isinstance(document.get("starts"), list):
+        starts = document.get("starts") if is_run else None
+        is_whole = isinstance(starts, list) and all(isinstance(each, dict) for each in starts)
+        if not is_whole or not isinstance(document.get("settings"), dict):
             raise FormatError(
                 f'{self.sidecar}: expected a document with "format": "{FORMAT}", found something '
                 "else; choose another --out"

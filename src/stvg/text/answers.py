@@ -7,9 +7,27 @@ stands :func:`stvg.text.mending.mend`, the same for all grammars.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stvg.types import Interval, Tube
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How an answer was written, whatever it means; what rewards for form are paid for.
+
+    Attributes:
+        fault: What is not in the form of the grammar, in words; None when all is.
+        lacks: What of the grammar is not there at all, in words; None when all is.
+        steps_s: Times of the boxes that the answer's interval asks for, seconds, ascending.
+        unmatched: Why the boxes are not exactly one for each of these, in words; None when they
+            are.
+    """
+
+    fault: str | None = None
+    lacks: str | None = None
+    steps_s: tuple[float, ...] = ()
+    unmatched: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,12 +40,24 @@ class Parsed:
         interval: When; that of the tube, or what could be read where there is no tube.
         repairs: Everything that was forgiven, in words.
         problem: Why there is no tube; None exactly when there is one.
+        form: How it was written.
+        draft: The boxes that were written first, for a grammar with drafts (then also where they
+            are missing, with the problem); None for all others.
     """
 
     tube: Tube | None
     interval: Interval | None
     repairs: tuple[str, ...] = ()
     problem: str | None = None
+    form: Form = Form()
+    draft: Parsed | None = None
+
+    def or_draft(self) -> Parsed:
+        """The answer itself, or its draft where only that has a tube; then ``repairs`` says so."""
+        if self.tube is not None or self.draft is None or self.draft.tube is None:
+            return self
+        told = f"took the draft for the answer: {self.problem}"
+        return replace(self.draft, repairs=(*self.repairs, *self.draft.repairs, told))
 
 
 @dataclass(frozen=True, slots=True)

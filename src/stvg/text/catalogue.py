@@ -20,7 +20,7 @@ def available_codecs() -> list[str]:
 
     Example:
         >>> available_codecs()
-        ['compact', 'qwen2_5_json', 'thousandths_json']
+        ['compact', 'o1', 'o1_compact', 'qwen2_5_json', 'thousandths_json']
     """
     return sorted(entry.name for entry in pkgutil.iter_modules(stvg.text.codecs.__path__))
 

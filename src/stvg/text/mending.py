@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from stvg.geometry.boxes import clip_boxes
 from stvg.types import Interval, Tube
 
-from .answers import Parsed, Reading, WrittenBox
+from .answers import Form, Parsed, Reading, WrittenBox
 from .view import View
 
 _ROUNDING = 1e-6
@@ -41,20 +41,22 @@ def mend(reading: Reading, view: View) -> Parsed:
     if reading.is_cut:
         whole = sum(box.xyxy is not None for box in reading.boxes)
         repairs.append(f"answer cut off after {_count(whole, 'box')}")
+    fault = "; ".join(repairs) or None
     interval, problem = _interval_of(reading, view, repairs)
     if interval is None:
-        return Parsed(None, None, tuple(repairs), problem)
+        return Parsed(None, None, tuple(repairs), problem, Form(fault))
     mender = _BoxMender(view, interval, reading.time_unit_s / 2 + _ROUNDING)
     rows = mender.rows(reading.boxes)
     repairs += mender.told()
+    count = len(reading.boxes)
+    form = mender.form(fault, [time_s for time_s, _ in rows], count)
     if not rows:
-        count = len(reading.boxes)
         problem = f"none of {_count(count, 'box')} can be used" if count else "there is no box"
-        return Parsed(None, interval, tuple(repairs), problem)
+        return Parsed(None, interval, tuple(repairs), problem, form)
     repairs += mender.missing([time_s for time_s, _ in rows])
     times_s, boxes = map(np.array, zip(*rows, strict=True))
     tube = Tube(interval, times_s, boxes)
-    return Parsed(tube, interval, tuple(repairs))
+    return Parsed(tube, interval, tuple(repairs), form=form)
 
 
 def named(numbers: Sequence[int]) -> str:
@@ -182,6 +184,13 @@ class _BoxMender:
         if not count or self.is_one_for_all:
             return []
         return [f"no box for {count} of {len(self._own_s)} steps"]
+
+    def form(self, fault: str | None, times_s: Sequence[float], written: int) -> Form:
+        """How the answer was written, of whose ``written`` boxes those at ``times_s`` remain."""
+        unmatched = [*self._other, *self.missing(times_s)]
+        if written > len(times_s):
+            unmatched.append(f"{written - len(times_s)} of {_count(written, 'box')} left out")
+        return Form(fault, None, tuple(self._own_s.values()), "; ".join(unmatched) or None)
 
     def _with_times(self, boxes: Sequence[WrittenBox]) -> list[tuple[WrittenBox, float | None]]:
         """Each box with its time; where no box has one, times spread over the interval."""

@@ -1,7 +1,9 @@
 """What each step is trained on: a task by weight, clips by the number of the step.
 
 Everything follows from the recipe's seed and the number of the step, so that a run can be stopped
-anywhere, and processes and parts share out a step's clips without asking each other.
+anywhere, and processes and parts share out a step's clips without asking each other. Where clips
+are made without end, those of the steps that another task gets are left out; where there are so
+many and no more, the task's own steps are counted, so that a pass takes each of them once.
 """
 
 from __future__ import annotations
@@ -64,12 +66,13 @@ class StepsOf:
         self.recipe, self.makers, self.rank, self.ranks = recipe, makers, rank, ranks
         weights = np.array([task.weight for task in recipe.tasks])
         self.shares = weights / weights.sum()
+        self._counted, self._turns = 0, [0] * len(self.shares)
 
     def __getitem__(self, step: int) -> Step:
-        dice = np.random.default_rng([self.recipe.seed, step])
-        number = int(dice.choice(len(self.shares), p=self.shares))
+        number = self._task_of(step)
         clips = self.recipe.tasks[number].clips
-        own = range(step * clips + self.rank, (step + 1) * clips, self.ranks)
+        turn = step if self.makers[number].size is None else self._turn_of(step, number)
+        own = range(turn * clips + self.rank, (turn + 1) * clips, self.ranks)
         parts = self.recipe.parts
         return Step(
             number, tuple(self.makers[number].batch(own[part::parts]) for part in range(parts))
@@ -77,6 +80,20 @@ class StepsOf:
 
     def __len__(self) -> int:
         return _ENDLESS
+
+    def _task_of(self, step: int) -> int:
+        """Number of the task that a step gets."""
+        dice = np.random.default_rng([self.recipe.seed, step])
+        return int(dice.choice(len(self.shares), p=self.shares))
+
+    def _turn_of(self, step: int, number: int) -> int:
+        """How many steps before this one had the same task."""
+        if step < self._counted:
+            self._counted, self._turns = 0, [0] * len(self.shares)
+        while self._counted < step:
+            self._turns[self._task_of(self._counted)] += 1
+            self._counted += 1
+        return self._turns[number]
 
 
 class _From:

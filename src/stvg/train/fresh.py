@@ -10,6 +10,7 @@ start with embeddings that change smoothly along the scale: what is learned of 4
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,18 @@ class FreshConfig(Config):
     tower_inner: int = Field(256, ge=32, description="inner width of its feed-forward layers")
     patch: int = Field(8, ge=2, description="side of a patch in model pixels")
     seed: int = Field(0, ge=0, description="seed of the random weights")
+
+
+WORLD_WORDS = {"colour": tuple(COLOURS), "kind": tuple(KINDS), "motion": MOTIONS}
+"""Words for what a visual token shows, by question."""
+
+
+def lacks_of_world(table: Mapping[str, int]) -> list[str]:
+    """The tokens that lessons of the world need and a vocabulary (token -> id) lacks."""
+    answers = "<|im_end|> : , target id time range to".split()
+    words = [word for group in WORLD_WORDS.values() for word in group]
+    scales = [*map(str, range(NUMBERS)), *(f"<t_{number}>" for number in range(FRAMES))]
+    return [token for token in (*answers, *words, *scales) if token not in table]
 
 
 def vocabulary() -> list[str]:

@@ -145,12 +145,16 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 def _lines_until(path: Path, step: int) -> list[str]:
-    """The lines of a log up to a step, without what was cut off when the run was killed."""
+    """The lines of a log up to a step, without what was cut off or damaged by a kill."""
     kept: list[str] = []
     if not path.exists():
         return kept
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if not line.endswith("\n") or json.loads(line)["step"] > step:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+        try:
+            is_over = not line.endswith("\n") or json.loads(line)["step"] > step
+        except (ValueError, KeyError, TypeError):
+            continue
+        if is_over:
             break
         kept.append(line)
     return kept

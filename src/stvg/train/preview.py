@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from stvg.train.batches import StepsOf
-from stvg.train.recipe import Recipe
+from stvg.train.recipe import Recipe, titles_of
 from stvg.train.rows import Batch
 from stvg.train.sft import make_makers, precision_of
 from stvg.train.starting import load_learner
@@ -31,11 +31,12 @@ def preview(recipe: Recipe) -> Iterator[str]:
     if found is not None:
         yield f"a run in {recipe.out} goes on from step {found['state']['step']:,}"
     makers, _ = make_makers(recipe, learner, 1)
-    for task, maker in zip(recipe.tasks, makers, strict=True):
+    titles = titles_of(recipe.tasks)
+    for title, maker in zip(titles, makers, strict=True):
         if maker.size is not None:
-            yield f"{task.title}: {maker.size:,} clips, {len(maker.broken):,} unusable"
+            yield f"{title}: {maker.size:,} clips, {len(maker.broken):,} unusable"
     first = StepsOf(recipe, makers, 0, 1)[0]
-    yield f"first batch, of {recipe.tasks[first.task].title}:"
+    yield f"first batch, of {titles[first.task]}:"
     yield from _in_words(first.parts[0], learner.backbone.tokenizer)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, SerializeAsAny, model_validator
 
 from stvg.config import Config
 from stvg.errors import UsageError
@@ -17,8 +17,9 @@ from stvg.train.tasks.base import Task, task_of
 _Task = Annotated[SerializeAsAny[Task], BeforeValidator(task_of)]
 # What may change between two starts of a run: nothing here changes the curve.
 _WAYS = (
-    "out", "card", "parts", "checkpointing", "validation", "validate_every", "validate_clips",
-    "evaluate", "trackers", "workers", "threads", "log_every", "save_every", "keep_every",
+    "out", "stop", "card", "parts", "checkpointing", "validation", "validate_every",
+    "validate_clips", "evaluate", "trackers", "workers", "threads", "log_every", "save_every",
+    "keep_every",
 )  # fmt: skip
 
 
@@ -84,7 +85,7 @@ class Recipe(Config):
     )
     parts: int = Field(1, ge=1, description="parts that a step's batch is split into, for memory")
     optimiser: Optimiser = Field(default_factory=Optimiser, description="how weights are changed")
-    softness: tuple[float, float] = Field(
+    softness: tuple[PositiveFloat, PositiveFloat] = Field(
         (0.7, 0.4), description="width of the goals for numbers and for times, in tokens"
     )
     precision: Literal["bf16", "fp32"] | None = Field(
@@ -125,7 +126,7 @@ class Recipe(Config):
 
     def what_decides(self) -> dict[str, Any]:
         """The part of it that decides the curve."""
-        return self.model_dump(mode="json", exclude=set(_WAYS))
+        return _without_ways(self.model_dump(mode="json"))
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -173,19 +174,40 @@ def load_recipe(path: str | Path, assignments: Sequence[str] = ()) -> Recipe:
     return Recipe.from_assignments(_reach_lists(values, assignments), **values)
 
 
+def titles_of(tasks: Sequence[Task]) -> list[str]:
+    """What logs call the tasks of a recipe: their titles, numbered where two have the same.
+
+    Example:
+        >>> tasks = [{"kind": "world", "seed": seed} for seed in (1, 2)]
+        >>> titles_of(Recipe.of({"out": "x", "fresh": {}, "tasks": tasks}).tasks)
+        ['world-standard-8', 'world-standard-8-2']
+    """
+    titles = [task.title for task in tasks]
+    before = [titles[:place].count(title) for place, title in enumerate(titles)]
+    return [
+        title + (f"-{count + 1}" if count else "")
+        for title, count in zip(titles, before, strict=True)
+    ]
+
+
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The keys in which two recipes differ, with both values.
+    """The keys that decide the curve in which two recipes differ, with both values.
 
     Example:
         >>> differences({"lora": {"rank": 8}, "seed": 0}, {"lora": {"rank": 16}, "seed": 0})
         ['lora.rank was 8, is 16']
     """
-    old, new = dict(_leaves(before)), dict(_leaves(now))
+    old, new = (dict(_leaves(_without_ways(each))) for each in (before, now))
     return [
         f"{key} was {old.get(key)!r:.60}, is {new.get(key)!r:.60}"
         for key in {**old, **new}
         if old.get(key) != new.get(key)
     ]
+
+
+def _without_ways(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's values without those that do not change the curve."""
+    return {name: value for name, value in values.items() if name not in _WAYS}
 
 
 def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:

@@ -91,7 +91,7 @@ def make_scene(
     first = np.array(steps) * STEP_FRAMES
     return Scene(
         frames,
-        _cells(plan, boxes, side // cell),
+        _cells(plan, boxes, plan.camera[shown, 0].reshape(-1, STEP_FRAMES).mean(1), side // cell),
         pairs.reshape(len(plan.figures), len(shown), 4),
         boxes,
         np.array([_COLOURS.index(figure.colour) for figure in plan.figures]),
@@ -101,8 +101,15 @@ def make_scene(
     )
 
 
-def _cells(plan: ClipPlan, boxes: FloatArray, count: int) -> IntArray:
-    """Which object each cell shows most of, later objects before earlier ones, (S, count^2)."""
+def _cells(plan: ClipPlan, boxes: FloatArray, camera: FloatArray, count: int) -> IntArray:
+    """Which object each cell shows most of, later objects before earlier ones, (S, count^2).
+
+    Args:
+        plan: The clip.
+        boxes: Of each object in each step, shares of the side, (N, S, 4).
+        camera: How far the picture is shifted to the right in each step, units, (S,).
+        count: Cells across and down.
+    """
     edges = np.arange(count + 1) / count
     low, high = edges[:-1], edges[1:]
     known = np.nan_to_num(boxes, nan=-1.0)
@@ -112,8 +119,8 @@ def _cells(plan: ClipPlan, boxes: FloatArray, count: int) -> IntArray:
     middle_x, middle_y = (known[..., 0] + known[..., 2]) / 2, (known[..., 1] + known[..., 3]) / 2
     hidden = np.zeros(known.shape[:2], bool)
     for x1, x2 in plan.screens:
-        hidden |= (middle_x * UNITS >= x1) & (middle_x * UNITS <= x2)
-    share[hidden] = 0  # the camera shifts screens at the hard level only
+        hidden |= (middle_x * UNITS + camera >= x1) & (middle_x * UNITS + camera <= x2)
+    share[hidden] = 0
     home_x = (middle_x[..., None] >= low) & (middle_x[..., None] < high)
     home_y = (middle_y[..., None] >= low) & (middle_y[..., None] < high)
     home = home_y[..., :, None] & home_x[..., None, :] & ~hidden[..., None, None]

@@ -9,6 +9,7 @@ whole, and so do two parts.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -17,7 +18,7 @@ from typing import Any
 
 import torch
 
-from stvg.errors import OutputError, UsageError
+from stvg.errors import OutputError, StvgError, UsageError
 from stvg.extras import require
 from stvg.formats.atomic import atomic_path, check_writable
 from stvg.progress import Progress, no_progress
@@ -27,13 +28,13 @@ from stvg.train.checkpoint import LAST
 from stvg.train.distributed import sum_over_all
 from stvg.train.logs import NUMBERS, Log, Tally, add_up, check_trackers, numbers_of
 from stvg.train.optimise import make_optimiser, rate_at, set_rate
-from stvg.train.recipe import Recipe
+from stvg.train.recipe import Recipe, titles_of
 from stvg.train.rows import Batch
 from stvg.train.starting import Learner, load_learner, without_weights
 from stvg.train.state import State, find_state, restore, save
 from stvg.train.student import total_loss
 from stvg.train.tasks.base import Maker
-from stvg.train.validate import validate
+from stvg.train.validate import check_measures, validate
 
 
 def train(recipe: Recipe, *, progress: Progress = no_progress) -> Path:
@@ -51,7 +52,7 @@ def train(recipe: Recipe, *, progress: Progress = no_progress) -> Path:
         WeightsError: If the model that it starts from cannot be had.
         MissingExtraError: If a package is missing.
         OutputError: If a checkpoint or the log cannot be written.
-        StvgError: If too many clips of a task are broken.
+        StvgError: If too many clips of a task are broken, or a gradient is not finite.
     """
     accelerator = start(recipe)
     out, is_main = Path(recipe.out), accelerator.is_main_process
@@ -68,33 +69,34 @@ def train(recipe: Recipe, *, progress: Progress = no_progress) -> Path:
         accelerator.device.type, torch.bfloat16, enabled=precision_of(recipe) == "bf16"
     )
     began, cpu_began = time.perf_counter() - state.seconds, time.process_time() - state.cpu_s
-    tally = Tally(state.tally)
+    tally, titles = Tally(state.tally), titles_of(recipe.tasks)
     rank, ranks = accelerator.process_index, accelerator.num_processes
 
     for drawn in steps_from(state.step, recipe, makers, rank, ranks):
         if state.seen >= recipe.end:
             break
-        task, maker = recipe.tasks[drawn.task], makers[drawn.task]
+        task, title, maker = recipe.tasks[drawn.task], titles[drawn.task], makers[drawn.task]
         rate = rate_at(state.seen, recipe.samples, recipe.optimiser)
         set_rate(optimiser, rate)
 
         optimiser.zero_grad()
         torch.manual_seed((recipe.seed + state.step) * ranks + rank)  # for dropout
         numbers = judge(accelerator, autocast, student, drawn.parts, task.scales)
-        norm = accelerator.clip_grad_norm_(student.parameters(), recipe.optimiser.clip)
+        norm = float(accelerator.clip_grad_norm_(student.parameters(), recipe.optimiser.clip))
+        check_finite(norm, state.step, title)
         optimiser.step()
         before, state.step, state.seen = state.seen, state.step + 1, state.seen + task.clips
-        tally.add(task.title, numbers)
-        state.note_broken(task.title, maker, drawn.parts)
+        tally.add(title, numbers)
+        state.note_broken(title, maker, drawn.parts)
         progress(min(state.seen, recipe.end), recipe.end)
 
         is_last = state.seen >= recipe.end
         state.seconds = time.perf_counter() - began
         state.cpu_s = time.process_time() - cpu_began
         where = {"step": state.step, "seen": state.seen}
-        if state.step % recipe.log_every == 0:
+        if is_last or state.step % recipe.log_every == 0:
             log.write(
-                {**where, "rate": rate, "norm": round(float(norm), 4),
+                {**where, "rate": rate, "norm": round(norm, 4),
                  "seconds": round(state.seconds, 1), "cpu_s": round(state.cpu_s, 1),
                  "clips_per_s": round(state.seen / max(state.seconds, 1e-9), 2),
                  **tally.take(), **state.tell_broken(accelerator)}
@@ -120,7 +122,7 @@ def start(recipe: Recipe) -> Any:
     Raises:
         OutputError: If the run's folder cannot be written to.
         MissingExtraError: If accelerate or a tracker is missing.
-        UsageError: If accelerate is set up to split the model over processes.
+        UsageError: If accelerate is set up to split the model over processes, or to accumulate.
     """
     accelerate = require("accelerate", "train", "training")
     check_trackers(recipe.trackers)
@@ -138,6 +140,12 @@ def start(recipe: Recipe) -> Any:
             f"accelerate is set up for {accelerator.distributed_type.value}, which splits the "
             "model over processes; here each process holds the whole model: launch with "
             "--multi_gpu, and for large models train adapters (lora)"
+        )
+    if accelerator.gradient_accumulation_steps != 1:
+        raise UsageError(
+            f"accelerate is set up to accumulate {accelerator.gradient_accumulation_steps} steps; "
+            "here the recipe says how many parts a step has (parts=...): launch with "
+            "--gradient_accumulation_steps 1"
         )
     out = Path(recipe.out)
     if accelerator.is_main_process:
@@ -163,7 +171,8 @@ def make_makers(
     """What makes batches for training and for validation.
 
     Raises:
-        UsageError: If a task does not fit the model or the processes, or a file is not there.
+        UsageError: If a task does not fit the model or the processes, or a file is not there; also
+            a file that only validation needs, which may come hours later.
     """
     for task in recipe.tasks:
         if task.clips < recipe.parts * processes:
@@ -172,6 +181,7 @@ def make_makers(
                 f"with {recipe.parts} parts each; raise clips or lower parts"
             )
     backbone = without_weights(learner.backbone)
+    check_measures(recipe, backbone)
     return (
         [task.maker(backbone) for task in recipe.tasks],
         [task.maker(backbone) for task in recipe.validation],
@@ -227,6 +237,25 @@ def judge(
             accelerator.backward(loss)
         add_up(numbers, numbers_of(sums, gauges, part.counts))
     return sum_over_all(accelerator, numbers, NUMBERS)
+
+
+def check_finite(norm: float, step: int, title: str) -> None:
+    """Stop before a step that would leave nothing of the model.
+
+    Args:
+        norm: Length of the gradient, before it was cut.
+        step: Number of steps done.
+        title: Name of the task.
+
+    Raises:
+        StvgError: If it is infinite or no number.
+    """
+    if not math.isfinite(norm):
+        raise StvgError(
+            f"expected a finite gradient in step {step + 1}, of {title}, found {norm}; nothing of "
+            "it was kept. Try a lower optimiser.lr or a longer optimiser.warmup, in another folder "
+            "(out=...), from the newest model of this run or from the beginning"
+        )
 
 
 def crosses(before: int, after: int, every: int) -> bool:

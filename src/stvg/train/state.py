@@ -93,9 +93,24 @@ def find_state(recipe: Recipe) -> dict[str, Any] | None:
 
 
 def restore(found: Mapping[str, Any], learner: Learner, optimiser: Any) -> State:
-    """Put a run's weights and the optimiser back to where they were."""
-    learner.student.load_state_dict(found["student"], strict=False)  # frozen ones are not in it
-    optimiser.load_state_dict(found["optimiser"])
+    """Put a run's weights and the optimiser back to where they were.
+
+    Raises:
+        UsageError: If they are those of another model.
+    """
+    student = learner.student
+    trained = {name for name, each in student.named_parameters() if each.requires_grad}
+    try:
+        if trained != set(found["student"]):
+            raise ValueError("other weights are trained")
+        student.load_state_dict(found["student"], strict=False)  # frozen ones are not in it
+        optimiser.load_state_dict(found["optimiser"])
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(
+            "the run was begun with another model than the recipe starts from now, though of the "
+            f"same name: {reason}; choose another folder (out=...), or put the model back"
+        ) from error
     return State(**found["state"])
 
 

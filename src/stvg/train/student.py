@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from stvg.backbones.positions import PositionRule
 from stvg.backbones.preprocess import PatchLayout
-from stvg.data.world.sprites import COLOURS, KINDS
-from stvg.train.fresh import FRAMES, MOTIONS, NUMBERS
+from stvg.train.fresh import FRAMES, NUMBERS, WORLD_WORDS, lacks_of_world
 from stvg.train.heads import DenseHeads, Gauges, Sums
 from stvg.train.rows import Batch, SoftScale, encode_videos, judge_answers, read_rows
 
@@ -23,7 +22,6 @@ WEIGHTS = {
     "target": 1.0, "target_now": 1.0, "target_box": 5.0,
 }  # fmt: skip
 """Weights of the losses among each other; tasks scale those on ``cell`` and ``target`` tokens."""
-_WORDS = {"colour": tuple(COLOURS), "kind": tuple(KINDS), "motion": MOTIONS}
 
 
 class Student(nn.Module):  # type: ignore[misc]
@@ -44,12 +42,12 @@ class Student(nn.Module):  # type: ignore[misc]
         table = tokenizer.get_vocab()
         self.scales: dict[str, SoftScale] = {}
         self.heads: Any = None
-        if {"100", "<t_0>", *(word for words in _WORDS.values() for word in words)} <= set(table):
+        if not lacks_of_world(table):
             self.scales = {
                 "number": SoftScale(table["0"], NUMBERS, softness[0]),
                 "time": SoftScale(table["<t_0>"], FRAMES, softness[1]),
             }
-            words = {name: [table[word] for word in words] for name, words in _WORDS.items()}
+            words = {name: [table[word] for word in words] for name, words in WORLD_WORDS.items()}
             with torch.random.fork_rng():
                 torch.manual_seed(0)
                 self.heads = DenseHeads(model.config.text_config.hidden_size, words)

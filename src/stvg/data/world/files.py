@@ -76,7 +76,7 @@ def write_world(
             f"the clips of the test split are fixed, found seed {seed}; leave the seed out, or "
             "choose --split val"
         )
-    target = Path(folder)
+    target = Path(folder).resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise OutputError(f"{target} exists and is not an empty folder; choose another name")
     plan_clip(0, split=split, level=level, seed=seed)  # refuses unknown names before any work
@@ -100,6 +100,11 @@ def write_world(
             target.rmdir()
         work.chmod(0o755)
         work.rename(target)
+    except OSError as error:
+        raise OutputError(
+            f"{target} could not be written: {error.strerror or error}; nothing of it was kept, "
+            "free some space or choose another place"
+        ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

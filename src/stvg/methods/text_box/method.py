@@ -8,8 +8,9 @@ own answers in that one without any training.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -17,15 +18,15 @@ import numpy as np
 from stvg.backbones.asking import Answer, Pixels, Question, answer, prompt_ids
 from stvg.backbones.preprocess import patchify
 from stvg.backbones.qwen import QwenBackbone
-from stvg.backbones.tiny import TINY, read_card, resolve_model
+from stvg.backbones.tiny import CARD, TINY, read_card, resolve_model
 from stvg.backbones.token_grid import TokenGrid
 from stvg.data.world.files import is_world_video
-from stvg.errors import UsageError
+from stvg.errors import UsageError, WeightsError
 from stvg.geometry.tubes import densify
 from stvg.methods.base import Method, Plan
 from stvg.methods.text_box.config import TextBoxConfig
 from stvg.text import Codec, View, Vocabulary, find_codec, prompt_of
-from stvg.types import Clip, Prediction, Query, Tube, VideoMeta
+from stvg.types import Clip, Interval, Prediction, Query, Tube, VideoMeta
 from stvg.video import SamplingPlan
 
 
@@ -54,6 +55,9 @@ class TextBox(Method):
         config: Options.
         name: What predictions call the model.
         trained_on_world: Whether the model knows nothing but the procedural world.
+
+    Raises:
+        UsageError: If there is no such grammar, or the model cannot cut frames of this side.
     """
 
     name = "text_box"
@@ -73,10 +77,22 @@ class TextBox(Method):
         self.codec: Codec = find_codec(config.grammar)
         self.vocabulary = Vocabulary(backbone.tokenizer)
         self._pixels = lru_cache(maxsize=4)(self._make_pixels)
+        cell, side = backbone.layout.cell, config.side
+        if side is not None and side % cell:
+            raise UsageError(
+                f"expected a side that is a multiple of {cell} pixels, the cell of "
+                f"{backbone.name}, found {side}; {max(round(side / cell), 1) * cell} is near"
+            )
 
     @classmethod
     def create(cls, model: str | None = None, assignments: Sequence[str] = ()) -> Self:
-        """Build from a model's name and ``key=value`` options; see :class:`Method`."""
+        """Build from a model's name and ``key=value`` options; see :class:`Method`.
+
+        Raises:
+            UsageError: If an option is unknown or out of range, or the model is for another method.
+            MissingExtraError: If torch or transformers do not import.
+            WeightsError: If the model, its tokenizer, chat template or card cannot be used.
+        """
         name = model or TINY
         folder = resolve_model(name, cls.name)
         card = read_card(folder)
@@ -85,8 +101,18 @@ class TextBox(Method):
                 f"{name} is a checkpoint for the method {card['method']}, not for {cls.name}; use "
                 f"--method {card['method']}"
             )
-        config = TextBoxConfig.from_assignments(assignments, **card.get("options", {}))
+        options = card.get("options", {})
+        try:
+            TextBoxConfig.of(options)
+        except UsageError as error:
+            raise WeightsError(
+                f"the options in {Path(folder) / CARD} are not those of {cls.name}: {error}; "
+                "update stvg if a newer one wrote them, or fetch the checkpoint again"
+            ) from error
+        config = TextBoxConfig.from_assignments(assignments, **options)
         backbone = QwenBackbone.load(folder, dtype=config.dtype, device=config.device)
+        grid = (1, backbone.layout.merge, backbone.layout.merge)
+        prompt_ids(backbone, "", grid, query_first=config.query_first)  # refuses a bad template now
         return cls(backbone, config, name=name, trained_on_world=card.get("data") == "world")
 
     def plan(self, meta: VideoMeta, query: Query) -> Plan:
@@ -146,7 +172,10 @@ class TextBox(Method):
             )
         tube, meta = None, clip.meta
         if parsed.tube is not None:
-            tube = densify(parsed.tube, meta.times_s)
+            shown = _at_least_a_frame(parsed.tube, meta)
+            if shown is not parsed.tube:
+                warnings.append("no frame appears in the interval: begun at the one on screen")
+            tube = densify(shown, meta.times_s)
         else:
             warnings.insert(0, f"nothing found: {parsed.problem}")
         return Prediction(
@@ -169,6 +198,15 @@ class TextBox(Method):
         else:
             seconds = TokenGrid.of(clip, layout).seconds_per_step
         return Pixels(rows, grid, seconds)
+
+
+def _at_least_a_frame(tube: Tube, meta: VideoMeta) -> Tube:
+    """The tube; begun at the frame on screen where none appears in its interval."""
+    if tube.interval.mask(meta.times_s).any():
+        return tube
+    on_screen = max(int(np.searchsorted(meta.times_s, tube.interval.start_s)) - 1, 0)
+    start_s = float(meta.times_s[on_screen])
+    return replace(tube, interval=Interval(start_s, tube.interval.end_s))
 
 
 @dataclass(frozen=True, slots=True)

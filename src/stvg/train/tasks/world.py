@@ -24,6 +24,7 @@ from stvg.backbones.preprocess import patchify
 from stvg.data.world import FPS, ClipPlan, Sentence, plan_clip
 from stvg.errors import UsageError
 from stvg.text import View, find_codec
+from stvg.train.fresh import lacks_of_world
 from stvg.train.rows import Batch, Row, collate
 from stvg.train.scenes import STEP_FRAMES, Scene, make_scene
 from stvg.train.tasks.base import Maker
@@ -69,12 +70,12 @@ class Task(Base):
 
     def maker(self, backbone: QwenBackbone) -> WorldMaker:
         """See :meth:`Base.maker`."""
-        table = backbone.tokenizer.get_vocab()
-        if not {"100", "<t_0>", "<|im_end|>"} <= set(table):
+        lacks = lacks_of_world(backbone.tokenizer.get_vocab())
+        if lacks:
             raise UsageError(
-                f"the task world is for vocabularies with a token for each number and frame number "
-                f"(fresh models), which {backbone.name} lacks; write clips with `stvg world` and "
-                "use the task benchmark"
+                "the task world is for vocabularies with a token for each number, frame number and "
+                f"word of the world (fresh models); {backbone.name} lacks {len(lacks)} of them, "
+                f"first {lacks[0]!r}; write clips with `stvg world` and use the task benchmark"
             )
         if self.side % backbone.layout.cell:
             raise UsageError(
@@ -297,7 +298,7 @@ def _labels(scenes: Sequence[Scene]) -> dict[str, Tensor]:
 
 
 def _meant(question: Question, scene: Scene, steps: Sequence[int]) -> dict[str, Tensor]:
-    """What the visual tokens of a row should know of the answer; see ``DenseHeads.meant_sums``."""
+    """What the visual tokens of a row should know of the answer; see ``DenseHeads.judge_meant``."""
     frames = np.array(steps)[:, None] * STEP_FRAMES + np.arange(STEP_FRAMES)
     inside = ((frames >= question.start) & (frames < question.end)).mean(axis=1)
     return {

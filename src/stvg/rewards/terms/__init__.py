@@ -1,0 +1,1 @@
+"""One reward a module; nothing lists them."""
