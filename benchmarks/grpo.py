@@ -1,7 +1,7 @@
 """What a step of GRPO costs when the prompt is computed once a group: CPU seconds and memory.
 
 The random model of `queries.py` in the proportions of Qwen2.5-VL-7B (32-bit floats, one thread), a
-clip of 28 frames of 448x252 (a prompt of 2,018 tokens), 8 completions of 50 or 200 tokens.
+clip of 28 frames of 448x252 (a prompt of 2,033 tokens), 8 completions of 50 or 200 tokens.
 
 Loss: forward and backward of the clipped loss with a reference, the vision tower trained. Plain is
 what trainers do: the class's own forward on prompt and completion, pixels included, a row at a time

@@ -107,3 +107,13 @@ def test_figures_of_the_benchmarks_come_from_their_results() -> None:
         for way, ratio in clip["against_ours"].items():
             if not way.startswith("ours"):
                 assert re.search(rf"\| {re.escape(way)} \|.*\({ratio:.1f}x ours\)", page), way
+    standard = results["tiny"]["levels"]["standard"]["text_box"]
+    reached = (
+        rf"m_tIoU\s+of\s+{standard['m_tIoU']:.1f}\s+and\s+an\s+m_vIoU\s+of\s+"
+        rf"{standard['m_vIoU']:.1f}"
+    )
+    assert re.search(reached, (ROOT / "README.md").read_text())
+    card = (ROOT / "src/stvg/tiny/README.md").read_text()
+    for level, rows in results["tiny"]["levels"].items():
+        values = [f"{rows['text_box'][name]:.1f}" for name in ("m_tIoU", "m_vIoU", "gt_vIoU")]
+        assert f"| {level} | **`tiny`, text_box** | {' | '.join(values)} |" in card

@@ -96,8 +96,8 @@ def test_ends_are_at_most_half_a_step_off(scene: Scene) -> None:
     [
         (2.0, 6.0, "2 - 6", (2.0, 6.0)),
         (2.4, 6.4, "2 - 6", (2.0, 6.0)),
-        # within a second: the time nearest to step 5 fits better (0.5 of 1) than 5 to 6 (0.5 of 1
-        # for 5.0 - 5.5, a tie that the plain ends win)
+        # within a second: the time nearest to step 5, 4.5 to 5.5 s; for 4.5 to 5.5 s that fits
+        # wholly, and 4 - 5, its rounded ends, by 0.5 of 1.5 s
         (5.0, 5.5, "5 - 5", (4.5, 5.5)),
         (4.6, 5.4, "5 - 5", (4.5, 5.5)),
         (4.5, 5.5, "5 - 5", (4.5, 5.5)),

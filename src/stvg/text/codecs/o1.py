@@ -1,7 +1,7 @@
 """The grammar of STVG-o1: an interval, a draft of the boxes, then the boxes.
 
 ``<time>5 - 7</time>``, ``<think_bbox>5.[405, 62, 561, 237], 6.[...], 7.[...]</think_bbox>``,
-``<pred_bbox>...</pred_bbox>``: three blocks on three lines (arXiv 2511.21375, Section 3 and the
+``<pred_bbox>...</pred_bbox>``: three blocks on three lines (arXiv 2511.21375, method and
 overview figure). The draft is the whole chain of thought. Both lists have a box for every step of
 the interval, both ends included.
 
