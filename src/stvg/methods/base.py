@@ -2,7 +2,7 @@
 
 What frames do you want (``plan``), what does the model see (``encode``), what does its output mean
 (``decode``), what is the training signal (``loss`` or ``rewards``); between the last two stands
-``run``, which gives the model's outputs for all queries on one video at once. Running, training,
+``run``, which gives the model's outputs for all queries on a video, or on several, at once. Running, training,
 evaluation, serving and viewing are written once, against this class.
 
 A method's folder exports its class as ``Method``; nothing else lists it.
@@ -86,7 +86,10 @@ class Method(ABC):
 
     @abstractmethod
     def run(self, encoded: Sequence[Any]) -> list[Any]:
-        """The model's output for each query on one video."""
+        """The model's output for each query, in order.
+
+        Queries on one video stand together; a call may hold several videos.
+        """
 
     @abstractmethod
     def decode(self, output: Any, clip: Clip, query: Query) -> Prediction:
