@@ -2,8 +2,8 @@
 
 What frames do you want (``plan``), what does the model see (``encode``), what does its output mean
 (``decode``), what is the training signal (``loss`` or ``rewards``); between the last two stands
-``run``, which gives the model's outputs for all queries on a video, or on several, at once. Running, training,
-evaluation, serving and viewing are written once, against this class.
+``run``, which gives the model's outputs for all queries on a video, or on several, at once.
+Running, training, evaluation, serving and viewing are written once, against this class.
 
 A method's folder exports its class as ``Method``; nothing else lists it.
 """
