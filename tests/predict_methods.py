@@ -47,7 +47,7 @@ class Perfect(Method):
     def plan(self, meta, query):
         return Plan(SamplingPlan(count=4, long_side=32))
 
-    def encode(self, clip, query, target=None):
+    def encode(self, clip, query, target=None, *, seed=0):
         return query.id, int(clip.frames.sum())
 
     def run(self, encoded):

@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from stvg.cli.main import main
+from stvg.config import Config
+from stvg.methods.stvg_o1.config import DraftConfig, StvgO1Config
 from stvg.train.fresh import FreshConfig
-from stvg.train.recipe import Evaluate, Lora, Optimiser, Recipe
+from stvg.train.recipe import Evaluate, Grpo, Lora, Optimiser, Recipe
 from stvg.train.tasks.base import find_task
 from tests.backbones.tiny_qwen import save_tiny
 
@@ -123,24 +125,28 @@ def table_of(page: str, name: str) -> list[tuple[str, str, str]]:
     return re.findall(r"^\| `(\w+)` \| (.*?) \| (.+) \|$", table, re.MULTILINE)
 
 
-TABLES = {"recipe": Recipe, "optimiser": Optimiser, "lora": Lora, "evaluate": Evaluate,
-          "fresh": FreshConfig, "world": find_task("world"),
-          "benchmark": find_task("benchmark")}  # fmt: skip
+TABLES = {
+    ("train", "recipe"): Recipe, ("train", "optimiser"): Optimiser, ("train", "lora"): Lora,
+    ("train", "evaluate"): Evaluate, ("train", "fresh"): FreshConfig,
+    ("train", "world"): find_task("world"), ("train", "benchmark"): find_task("benchmark"),
+    ("grpo", "grpo"): Grpo, ("stvg_o1", "o1"): StvgO1Config, ("stvg_o1", "draft"): DraftConfig,
+}  # fmt: skip
 
 
 def shown(default: Any) -> str:
     if "Undefined" in repr(default):
         return "required"
-    if isinstance(default, Optimiser):
+    if isinstance(default, Config):
         return "see below"
     text = json.dumps(default) if not isinstance(default, str) else default
     return f"`{text}`".replace("|", "\\|") if default is not None else ""
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_every_option_is_documented(name: str) -> None:
-    page = (ROOT / "docs/train.md").read_text()
-    rows = [(option, shown(default), about) for option, default, about in TABLES[name].describe()]
+@pytest.mark.parametrize(("where", "name"), TABLES)
+def test_every_option_is_documented(where: str, name: str) -> None:
+    page = (ROOT / f"docs/{where}.md").read_text()
+    options = TABLES[where, name]
+    rows = [(option, shown(default), about) for option, default, about in options.describe()]
     assert table_of(page, name) == rows
 
 

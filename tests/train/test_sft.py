@@ -213,7 +213,7 @@ def test_a_stopped_run_goes_on_to_the_same_curve(whole: Path, tmp_path: Path) ->
 
 def test_what_a_run_leaves(whole: Path) -> None:
     assert sorted(each.name for each in whole.iterdir()) == [
-        "about.json", "checkpoints", "last", "log.jsonl", "recipe.yaml",
+        "about.json", "checkpoints", "last", "live.html", "log.jsonl", "recipe.yaml",
     ]  # fmt: skip
     card = json.loads((whole / "last/stvg.json").read_text())
     assert (card["format"], card["step"], card["seen"]) == ("stvg.checkpoint/1", 6, 24)

@@ -210,6 +210,31 @@ def patchify(frames: ByteArray, layout: PatchLayout) -> tuple[ByteArray, Grid]:
     return np.ascontiguousarray(moved).reshape(-1, layout.row_length), grid  # (S, D)
 
 
+def unpatchify(rows: ByteArray, grid: Grid, layout: PatchLayout) -> ByteArray:
+    """The frames that :func:`patchify` made rows of.
+
+    Args:
+        rows: (S, D) uint8, S = t h w.
+        grid: Patches in time, height and width.
+        layout: How the model cuts.
+
+    Returns:
+        (T, H, W, 3) uint8; T is a multiple of the frames of a step.
+
+    Example:
+        >>> frames = np.arange(2 * 28 * 56 * 3, dtype=np.uint32).astype(np.uint8)
+        >>> frames = frames.reshape(2, 28, 56, 3)
+        >>> rows, grid = patchify(frames, PatchLayout())
+        >>> bool((unpatchify(rows, grid, PatchLayout()) == frames).all())
+        True
+    """
+    (steps, height, width), merge, patch = grid, layout.merge, layout.patch
+    tall, wide, deep = height // merge, width // merge, layout.temporal_patch
+    shape = (steps, tall, wide, merge, merge, 3, deep, patch, patch)
+    moved = rows.reshape(shape).transpose(0, 6, 1, 3, 7, 2, 4, 8, 5)
+    return np.ascontiguousarray(moved).reshape(steps * deep, height * patch, width * patch, 3)
+
+
 def normalise(patches: ByteArray, layout: PatchLayout) -> NDArray[np.float32]:
     """Bytes to the values the model was trained on: ``(byte / 255 - mean) / std`` per colour.
 

@@ -44,8 +44,10 @@ def train(
     for package in ("torch", "transformers", "accelerate"):
         require(package, "train", "training")
     loaded = load_recipe(recipe, assignments or [])
+    from stvg.train import grpo, sft
     from stvg.train.preview import preview
-    from stvg.train.sft import train as run
+
+    run = sft.train if loaded.grpo is None else grpo.train
 
     if dry_run:
         for line in preview(loaded):

@@ -81,8 +81,13 @@ class Method(ABC):
         """What frames and objects the method wants for this query."""
 
     @abstractmethod
-    def encode(self, clip: Clip, query: Query, target: Tube | None = None) -> Any:
-        """What the model sees; with a target also the labels that training needs."""
+    def encode(
+        self, clip: Clip, query: Query, target: Tube | None = None, *, seed: int = 0
+    ) -> Any:
+        """What the model sees; with a target also the labels that training needs.
+
+        The seed decides what is drawn at random in the labels.
+        """
 
     @abstractmethod
     def run(self, encoded: Sequence[Any]) -> list[Any]:

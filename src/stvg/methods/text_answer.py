@@ -1,8 +1,8 @@
-"""``text_box``: the interval and the boxes as text, written by an unchanged video MLLM.
+"""What methods share whose answer is text in a grammar, written by an unchanged video MLLM.
 
-The baseline of all methods with a language model: nothing is added to the backbone, supervised
-fine-tuning teaches the grammar, and an instruction-tuned model that knows a grounding format of its
-own answers in that one without any training.
+:class:`TextAnswer` asks, answers and decodes; a method of this kind names its options and its
+rewards, and says what is written for a target and what a text means where that is not all that its
+grammar says.
 """
 
 from __future__ import annotations
@@ -11,44 +11,81 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from pydantic import Field
 
 from stvg.backbones.asking import Answer, Pixels, Question, answer, prompt_ids
 from stvg.backbones.preprocess import patchify
 from stvg.backbones.qwen import QwenBackbone
 from stvg.backbones.tiny import CARD, TINY, read_card, resolve_model
 from stvg.backbones.token_grid import TokenGrid
+from stvg.config import Config
 from stvg.data.world.files import is_world_video
 from stvg.errors import UsageError, WeightsError
 from stvg.geometry.tubes import densify
 from stvg.methods.base import Method, Plan
-from stvg.methods.text_box.config import TextBoxConfig
-from stvg.text import Codec, View, Vocabulary, find_codec, prompt_of
+from stvg.rewards import Answer as Judged
+from stvg.rewards import RewardsConfig, Target
+from stvg.text import Codec, Parsed, Position, View, Vocabulary, find_codec, prompt_of
 from stvg.types import Clip, Interval, Prediction, Query, Tube, VideoMeta
 from stvg.video import SamplingPlan
 
 
+class TextAnswerConfig(Config):
+    """What the model sees and how it answers.
+
+    Checkpoints of this project bring their own values; for others the defaults are meant for an
+    instruction-tuned Qwen2.5-VL.
+    """
+
+    grammar: str = Field("qwen2_5_json", description="answer grammar: a name or file.py:Class")
+    frames: int = Field(32, ge=1, le=768, description="frames that the model sees")
+    side: int | None = Field(
+        None, ge=8, description="frames are made square with this side, model pixels"
+    )
+    pixels: int = Field(
+        448 * 252, ge=784, description="most pixels of a frame where no side is given"
+    )
+    query_first: bool = Field(False, description="whether the sentence stands before the video")
+    even_steps: bool = Field(
+        False, description="count steps instead of seconds in the positions of the video"
+    )
+    constrained: bool = Field(True, description="allow only what the grammar can write")
+    max_new_tokens: int = Field(2048, ge=1, description="longest answer, tokens")
+    temperature: float = Field(0.0, ge=0, description="0 takes the likeliest token each time")
+    seed: int = Field(0, ge=0, description="seed for sampling")
+    dtype: str | None = Field(
+        None, description="float32, bfloat16 or float16; default by the device"
+    )
+    device: str | None = Field(None, description="as torch names it; default a graphics card")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """A query as the model sees it.
+    """A query as the model sees it; can be sent to another process.
 
     Attributes:
-        question: Prompt, video and grammar.
+        question: Prompt and video, the grammar left out (:meth:`TextAnswer.grammar`).
         view: The clip in the answer's units.
-        target: Tokens of the right answer with the stop token; None without a target.
         unknown: Words of the sentence that the model's vocabulary lacks.
+        target: Tokens of the right answer with the stop token; None without a target.
+        truth: What rewards compare an answer with; None without a target.
     """
 
     question: Question
     view: View
-    target: tuple[int, ...] | None
     unknown: tuple[str, ...]
+    target: tuple[int, ...] | None = None
+    truth: Target | None = None
 
 
-class TextBox(Method):
-    """See the module; options in :class:`TextBoxConfig`.
+class TextAnswer(Method):
+    """See the module.
+
+    Attributes:
+        rewards: Options of the rewards that the method is trained with; they make the ``Mix``.
 
     Args:
         backbone: The model.
@@ -60,13 +97,13 @@ class TextBox(Method):
         UsageError: If there is no such grammar, or the model cannot cut frames of this side.
     """
 
-    name = "text_box"
-    options = TextBoxConfig
+    options: ClassVar[type[TextAnswerConfig]] = TextAnswerConfig
+    rewards: ClassVar[type[RewardsConfig]]
 
     def __init__(
         self,
         backbone: QwenBackbone,
-        config: TextBoxConfig,
+        config: Any,
         *,
         name: str | None = None,
         trained_on_world: bool = False,
@@ -77,7 +114,12 @@ class TextBox(Method):
         self.codec: Codec = find_codec(config.grammar)
         self.vocabulary = Vocabulary(backbone.tokenizer)
         self._pixels = lru_cache(maxsize=4)(self._make_pixels)
-        cell, side = backbone.layout.cell, config.side
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse options that do not fit each other or the model."""
+        backbone = self.backbone
+        cell, side = backbone.layout.cell, self.config.side
         if side is not None and side % cell:
             raise UsageError(
                 f"expected a side that is a multiple of {cell} pixels, the cell of "
@@ -103,13 +145,13 @@ class TextBox(Method):
             )
         options = card.get("options", {})
         try:
-            TextBoxConfig.of(options)
+            cls.options.of(options)
         except UsageError as error:
             raise WeightsError(
                 f"the options in {Path(folder) / CARD} are not those of {cls.name}: {error}; "
                 "update stvg if a newer one wrote them, or fetch the checkpoint again"
             ) from error
-        config = TextBoxConfig.from_assignments(assignments, **options)
+        config = cls.options.from_assignments(assignments, **options)
         backbone = QwenBackbone.load(folder, dtype=config.dtype, device=config.device)
         grid = (1, backbone.layout.merge, backbone.layout.merge)
         prompt_ids(backbone, "", grid, query_first=config.query_first)  # refuses a bad template now
@@ -124,31 +166,51 @@ class TextBox(Method):
             return Plan(SamplingPlan(count=config.frames, fixed_size=size))
         return Plan(SamplingPlan(count=config.frames, pixel_budget=config.pixels, multiple_of=cell))
 
-    def encode(self, clip: Clip, query: Query, target: Tube | None = None) -> Encoded:
-        """Prompt and video; with a target also the right answer."""
+    def encode(
+        self, clip: Clip, query: Query, target: Tube | None = None, *, seed: int = 0
+    ) -> Encoded:
+        """Prompt and video; with a target also the right answer and what rewards need."""
         layout, tokenizer = self.backbone.layout, self.backbone.tokenizer
         view = View.of(clip, layout.temporal_patch)
         pixels = self._pixels(_Same(clip))
         text = prompt_of(query, self.codec, view)
         ids = prompt_ids(self.backbone, text, pixels.grid, query_first=self.config.query_first)
-        grammar = self.codec.grammar(view, self.vocabulary) if self.config.constrained else None
-        answer_ids = None
-        if target is not None:
-            written = tokenizer(self.codec.render(target, view), add_special_tokens=False)
-            answer_ids = (*written["input_ids"], tokenizer.eos_token_id)
         unknown = [
             word for word in query.text.split()
             if tokenizer.unk_token_id is not None
             and tokenizer.unk_token_id in tokenizer(word, add_special_tokens=False)["input_ids"]
         ]  # fmt: skip
-        question = Question(tuple(ids), pixels, grammar)
-        return Encoded(question, view, answer_ids, tuple(unknown))
+        question = Question(tuple(ids), pixels)
+        if target is None:
+            return Encoded(question, view, tuple(unknown))
+        written = tokenizer(self.write(target, view, seed), add_special_tokens=False)["input_ids"]
+        answer_ids = (*written, tokenizer.eos_token_id)
+        truth = Target((target,), view.size)
+        return Encoded(question, view, tuple(unknown), answer_ids, truth)
+
+    def write(self, target: Tube, view: View, seed: int) -> str:
+        """The right answer for a target; the seed is for what is drawn at random in it."""
+        del seed
+        return self.codec.render(target, view)
+
+    def read(self, text: str, view: View) -> Parsed:
+        """What a text means."""
+        return self.codec.parse(text, view)
+
+    def grammar(self, view: View) -> Position | None:
+        """What may be answered, or None for anything."""
+        return self.codec.grammar(view, self.vocabulary) if self.config.constrained else None
+
+    def judged(self, ids: Sequence[int], view: View) -> Judged:
+        """The tokens of an answer as rewards are given it: text and meaning."""
+        text = self.backbone.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        return Judged(text, self.codec.parse(text, view), ids=tuple(ids))
 
     def run(self, encoded: Sequence[Encoded]) -> list[tuple[Answer, Encoded]]:
         """The model's answers; queries on one clip share its video."""
         answers = answer(
             self.backbone,
-            [item.question for item in encoded],
+            [replace(item.question, grammar=self.grammar(item.view)) for item in encoded],
             max_new_tokens=self.config.max_new_tokens,
             temperature=self.config.temperature,
             seed=self.config.seed,
@@ -158,7 +220,7 @@ class TextBox(Method):
     def decode(self, output: tuple[Answer, Encoded], clip: Clip, query: Query) -> Prediction:
         """The tube that an answer means, or why it means none."""
         said, encoded = output
-        parsed = self.codec.parse(said.text, encoded.view)
+        parsed = self.read(said.text, encoded.view)
         warnings = [*parsed.repairs]
         if not said.finished:
             warnings.append(f"the answer was cut off after {len(said.ids)} tokens (max_new_tokens)")

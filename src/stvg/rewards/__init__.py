@@ -22,6 +22,7 @@ from .catalogue import available_rewards as available_rewards
 from .catalogue import find_reward as find_reward
 from .mix import Mix as Mix
 from .mix import Total as Total
+from .presets import RewardsConfig as RewardsConfig
 from .presets import StvgO1Rewards as StvgO1Rewards
 from .presets import StvgR1Rewards as StvgR1Rewards
 from .trl import FromTrl as FromTrl

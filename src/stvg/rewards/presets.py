@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from pydantic import Field
 
 from stvg.config import Config
@@ -11,7 +13,15 @@ from .mix import Mix
 from .terms.number import NumberConfig
 
 
-class StvgO1Rewards(Config):
+class RewardsConfig(Config):
+    """Options of the rewards of a method: what a recipe may say of them."""
+
+    @abstractmethod
+    def mix(self) -> Mix:
+        """The rewards."""
+
+
+class StvgO1Rewards(RewardsConfig):
     """Rewards of STVG-o1 (arXiv 2511.21375): ``R = R_f + R_c + R_t + R_s + 0.5 R_k``.
 
     Example:
@@ -40,7 +50,7 @@ class StvgO1Rewards(Config):
         return Mix.of({**weights, **self.others}, self.boxes.model_dump())
 
 
-class StvgR1Rewards(Config):
+class StvgR1Rewards(RewardsConfig):
     """Rewards of STVG-R1 (arXiv 2602.11730): ``R = r_t + r_s + r_f``.
 
     Example:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -28,6 +28,33 @@ def sum_over_all(
     both = torch.tensor([own, has], dtype=torch.float64, device=accelerator.device)  # (2, N)
     sums, counts = accelerator.reduce(both, reduction="sum").tolist()
     return {name: sums[n] for n, name in enumerate(names) if counts[n]}
+
+
+def add_gradients(accelerator: Any, parameters: Iterable[Any]) -> None:
+    """Make every process's gradients the sum of those of all.
+
+    A parameter without a gradient in all processes stays without.
+
+    Args:
+        accelerator: Of accelerate.
+        parameters: Those of the model, in the same order in every process.
+    """
+    if accelerator.num_processes == 1:
+        return
+    import torch
+
+    trained = [each for each in parameters if each.requires_grad]
+    has = torch.tensor([float(each.grad is not None) for each in trained])
+    counts = accelerator.reduce(has.to(accelerator.device), reduction="sum").tolist()
+    reached = [each for each, count in zip(trained, counts, strict=True) if count]
+    if not reached:
+        return
+    flat = torch.cat(
+        [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in reached]
+    )
+    flat = accelerator.reduce(flat, reduction="sum")
+    for each, part in zip(reached, flat.split([p.numel() for p in reached]), strict=True):
+        each.grad = part.view_as(each)
 
 
 def gather(accelerator: Any, items: Sequence[Any]) -> list[Any]:

@@ -69,6 +69,11 @@ class Tally:
             elif group == "right":
                 self._add(f"{task}/share/{name}", value, numbers[f"of/{name}"])
 
+    def note(self, sums: Mapping[str, tuple[float, float]]) -> None:
+        """Add sums, each with what it is divided by."""
+        for name, (value, count) in sums.items():
+            self._add(name, value, count)
+
     def take(self) -> dict[str, float]:
         """The means, and begin anew."""
         found = {
@@ -91,17 +96,22 @@ class Log:
         step: Number of steps that have been done.
         accelerator: Whose trackers are told as well.
 
+    Attributes:
+        entries: All lines, those of earlier starts included.
+
     Raises:
         OutputError: If the file cannot be written.
     """
 
     def __init__(self, path: Path | None, step: int, accelerator: Any) -> None:
         self._path, self._accelerator, self._file = path, accelerator, None
+        self.entries: list[Mapping[str, Any]] = []
         if path is not None:
             kept = _lines_until(path, step)
             with atomic_path(path) as temporary:
                 temporary.write_text("".join(kept), encoding="utf-8")
             self._file = path.open("a", encoding="utf-8")
+            self.entries += [json.loads(line) for line in kept]
 
     def write(self, entry: Mapping[str, Any]) -> None:
         """Add a line.
@@ -109,6 +119,7 @@ class Log:
         Raises:
             OutputError: If it cannot be written.
         """
+        self.entries.append(entry)
         if self._file is not None:
             try:
                 self._file.write(json.dumps(entry) + "\n")

@@ -9,7 +9,7 @@ from typing import Any
 from stvg.train.batches import StepsOf
 from stvg.train.recipe import Recipe, titles_of
 from stvg.train.rows import Batch
-from stvg.train.sft import make_makers, precision_of
+from stvg.train.running import make_makers, precision_of
 from stvg.train.starting import load_learner
 from stvg.train.state import find_state
 

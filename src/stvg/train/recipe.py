@@ -66,6 +66,60 @@ class Evaluate(Config):
     protocol: str = Field("ours", description="protocol of the metrics")
 
 
+class Grpo(Config):
+    """Learning from the model's own answers by group relative policy optimisation.
+
+    Each query is answered several times; rewards say how good each answer is, and the model is
+    moved towards those that are better than the others of their group.
+    """
+
+    group: int = Field(8, ge=2, description="answers to each query")
+    temperature: float = Field(1.0, gt=0, description="at which they are sampled")
+    rewards: dict[str, Any] = Field(
+        default_factory=dict,
+        description="weights and options in place of those of the method, see docs/rewards.md",
+    )
+    mean: Literal["sequence", "token", "constant"] = Field(
+        "sequence",
+        description="what counts alike: answers (DeepSeekMath), tokens (DAPO), tokens over the "
+        "longest length (Dr. GRPO)",
+    )
+    by_std: bool = Field(True, description="divide advantages by the spread of their group")
+    others: bool = Field(
+        False, description="compare an answer with the mean of the others of its group (RLOO)"
+    )
+    low: float = Field(0.2, ge=0, le=1, description="ratios are clipped below 1 - low")
+    high: float = Field(0.2, ge=0, description="ratios are clipped above 1 + high")
+    kl: float = Field(
+        0.0, ge=0, description="weight of the divergence from the model that the run starts from"
+    )
+    iterations: int = Field(1, ge=1, description="updates on the same answers")
+    anchor: float = Field(
+        0.0, ge=0, description="weight of the supervised loss on the right answers beside it"
+    )
+    draws: int = Field(
+        1,
+        ge=1,
+        description="most draws of clips for a step, until as many queries as the first draw has "
+        "are answered unequally well (DAPO's dynamic sampling); 1 for no second draw",
+    )
+    drop_cut: bool = Field(False, description="leave out answers that were cut off at the limit")
+    max_failed: float = Field(
+        0.05, ge=0, le=1, description="share of answers whose rewards may fail before the run stops"
+    )
+    max_cut: float = Field(
+        0.9, ge=0, le=1, description="share of answers that may be cut off before the run stops"
+    )
+    queries_at_once: int = Field(8, ge=1, description="queries whose answers are written together")
+    form: Literal["row", "cache"] = Field(
+        "row",
+        description="how answers are scored: all of a query in one row, or a few at a time behind "
+        "its cache, in less memory",
+    )
+    at_once: int = Field(2, ge=1, description="answers scored together in the form cache")
+    shown: int = Field(3, ge=0, description="queries of a step that the live page shows")
+
+
 class Recipe(Config):
     """A training run.
 
@@ -79,6 +133,9 @@ class Recipe(Config):
     fresh: FreshConfig | None = Field(None, description="sizes of a new model to start from")
     lora: Lora | None = Field(None, description="train adapters instead of the whole model")
     tasks: tuple[_Task, ...] = Field(description="what is learned, mixed by weight")
+    grpo: Grpo | None = Field(
+        None, description="learn from the model's own answers instead of the right ones"
+    )
     samples: int = Field(10_000, ge=1, description="clips over which the learning rate falls")
     stop: int | None = Field(
         None, ge=1, description="clips after which the run ends, where that is earlier"
@@ -141,6 +198,13 @@ class Recipe(Config):
             problems.append(
                 f"keep_every {self.keep_every} is no multiple of save_every {self.save_every}"
             )
+        if self.grpo is not None and self.lora is not None and self.lora.dropout:
+            problems.append(
+                "answers are scored by the model that wrote them, without dropout: lora.dropout is "
+                f"0 with grpo, found {self.lora.dropout:g}"
+            )
+        if self.grpo is not None and self.grpo.form == "cache" and self.checkpointing:
+            problems.append("grpo.form cache and checkpointing exclude each other; use form row")
         if self.evaluate is not None and "method" not in self.card:
             problems.append("evaluate needs the name of the method in card, card: {method: ...}")
         problems += [

@@ -1,10 +1,10 @@
 """From prompts and answers to one padded batch for the language model, and its loss.
 
-A :class:`Row` is one query with its answer. Rows are filled up on the right, where causal
-attention makes a mask unnecessary, and say themselves at which positions their tokens stand, so
-that tokens of a video can be left out of a row (a lesson of one step in the place that the step has
-in the whole clip) without moving the others. Several rows may show the same clip: its features are
-computed once.
+A :class:`Row` is one query with its answer, a :class:`Prompt` one for the model to answer itself.
+Rows are filled up on the right, where causal attention makes a mask unnecessary, and say themselves
+at which positions their tokens stand, so that tokens of a video can be left out of a row (a lesson
+of one step in the place that the step has in the whole clip) without moving the others. Several
+rows may show the same clip: its features are computed once.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from torch.nn import functional as F  # noqa: N812
 from stvg.backbones.prefix import padded
 from stvg.backbones.preprocess import Grid, PatchLayout, normalise_on_device
 from stvg.backbones.tower import can_batch, encode_alike
+from stvg.rewards import Target
+from stvg.text import View
 from stvg.train.heads import Gauges, Sums
 from stvg.types import BoolArray, IntArray
 
@@ -69,12 +71,38 @@ class RowBatch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Prompt:
+    """A query that the model answers itself, and what its answers are judged by.
+
+    Attributes:
+        name: Video and query, for people.
+        query: The sentence.
+        seed: Decides what is drawn at random for it.
+        clip: Number of the clip in its batch.
+        ids: Tokens of the prompt, placeholders repeated once a visual token.
+        seconds_per_step: What positions count from step to step of the video.
+        view: The clip in the answer's units.
+        truth: What is right.
+    """
+
+    name: str
+    query: str
+    seed: int
+    clip: int
+    ids: tuple[int, ...]
+    seconds_per_step: float
+    view: View
+    truth: Target
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """What one step is trained on.
 
     Attributes:
         videos: Rows of ``patchify`` (P, D) uint8 and grid of each clip.
         rows: Queries with answers, or None where only the vision tower is asked.
+        prompts: The same queries for answers of the model's own, where the task has a method.
         seen: Dense labels of the clips for ``DenseHeads.judge_seen``, or nothing.
         meant: Dense labels of the rows for ``DenseHeads.judge_meant``, or nothing.
         broken: Clips that are missing from it because they cannot be used, name -> reason.
@@ -82,6 +110,7 @@ class Batch:
 
     videos: tuple[tuple[Tensor, Grid], ...]
     rows: RowBatch | None
+    prompts: tuple[Prompt, ...] = ()
     seen: Mapping[str, Tensor] = field(default_factory=dict)
     meant: Mapping[str, Tensor] = field(default_factory=dict)
     broken: Mapping[str, str] = field(default_factory=dict)
@@ -96,12 +125,17 @@ class Batch:
             "answer": 0 if rows is None else int(rows.judged.sum()),
         }
 
+    def only(self, clip: int) -> Batch:
+        """One of its videos, without anything to learn."""
+        return Batch((self.videos[clip],), None)
+
     def to(self, device: Any) -> Batch:
         """The same on a device."""
         rows = self.rows
         return Batch(
             tuple((pixels.to(device), grid) for pixels, grid in self.videos),
             None if rows is None else rows.to(device),
+            self.prompts,
             {name: tensor.to(device) for name, tensor in self.seen.items()},
             {name: tensor.to(device) for name, tensor in self.meant.items()},
             self.broken,

@@ -30,21 +30,28 @@ class State:
 
     Attributes:
         step: Steps done.
+        drawn: Draws of clips; as many as steps, but for GRPO, whose steps may draw again.
         seen: Clips seen.
         seconds: Seconds that it took, those before it was stopped included.
         cpu_s: Seconds of computation in the first process.
         tally: What is counted for the next line of the log; see :class:`Tally`.
         broken: Clips that could not be used, by task and name -> reason.
         told: How many of them the log has told about.
+        recent: Of the last steps of GRPO, answers that were written, whose rewards failed, that
+            were cut off.
+        faults: Rewards that failed and that no line of the log has told about, a few.
     """
 
     step: int = 0
+    drawn: int = 0
     seen: int = 0
     seconds: float = 0.0
     cpu_s: float = 0.0
     tally: dict[str, list[float]] = field(default_factory=dict)
     broken: dict[str, dict[str, str]] = field(default_factory=dict)
     told: int = 0
+    recent: list[list[int]] = field(default_factory=list)
+    faults: list[dict[str, str]] = field(default_factory=list)
 
     def note_broken(self, task: str, maker: Maker, parts: Sequence[Batch]) -> None:
         """Remember what a step could not use.
@@ -57,6 +64,11 @@ class State:
         if found.keys() - known.keys():
             known |= found
             maker.check_broken(known)
+
+    def tell_faults(self) -> dict[str, Any]:
+        """The rewards that failed since the last line of the log, a few of them."""
+        faults, self.faults = self.faults, []
+        return {"faults": faults} if faults else {}
 
     def tell_broken(self, accelerator: Any) -> dict[str, Any]:
         """The clips that no line of the log has told about, and how many there are of each task."""

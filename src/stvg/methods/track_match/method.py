@@ -62,10 +62,10 @@ class TrackMatch(Method):
         )
 
     def encode(
-        self, clip: Clip, query: Query, target: Tube | None = None
+        self, clip: Clip, query: Query, target: Tube | None = None, *, seed: int = 0
     ) -> tuple[ParsedQuery, Scene]:
         """The sentence in cues, with nouns bound to what the detector was looking for."""
-        del target  # nothing is trained
+        del target, seed  # nothing is trained
         assert clip.scene is not None, "the plan asks for a scene"
         return bind_nouns(parse_query(query.text), clip.scene), clip.scene
 

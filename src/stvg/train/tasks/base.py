@@ -23,6 +23,7 @@ from stvg.registry import load_object, suggest
 
 if TYPE_CHECKING:
     from stvg.backbones.qwen import QwenBackbone
+    from stvg.methods.text_answer import TextAnswer
     from stvg.train.rows import Batch
 
 
@@ -62,9 +63,12 @@ class Maker(ABC):
     Attributes:
         size: How many different clips there are; None for any number.
         broken: Clips that are known to be unusable before the first step, name -> reason.
+        method: The method that encodes its queries and reads answers to them; None for lessons that
+            are not questions to a method.
     """
 
     size: int | None = None
+    method: TextAnswer | None = None
     broken: Mapping[str, str] = {}
 
     @abstractmethod

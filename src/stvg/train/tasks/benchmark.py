@@ -29,13 +29,14 @@ from stvg.data.base import BoxRecord, Record, TubeRecord
 from stvg.errors import MissingExtraError, StvgError, UsageError, WeightsError
 from stvg.excerpt import Excerpt
 from stvg.geometry.boxes import clip_boxes
+from stvg.methods.text_answer import Encoded, TextAnswer
 from stvg.predicting.answering import reason_of
 from stvg.predicting.pictures import picture_meta, prepare_picture
 from stvg.predicting.placing import input_part, misfit
 from stvg.predicting.questions import Job, Questions, jobs_of
 from stvg.progress import no_progress
 from stvg.train.methods import build_method
-from stvg.train.rows import Batch, Row, collate
+from stvg.train.rows import Batch, Prompt, Row, collate
 from stvg.train.tasks.base import Maker
 from stvg.train.tasks.base import Task as Base
 from stvg.types import Clip, IntArray, Interval, Query, Tube, VideoMeta
@@ -101,6 +102,21 @@ class Source:
     tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A query as its method encodes it.
+
+    Attributes:
+        record: The query.
+        seed: Decides what is drawn at random for it.
+        encoded: Prompt, video, right answer.
+    """
+
+    record: Record
+    seed: int
+    encoded: Encoded
+
+
 class BenchmarkMaker(Maker):
     """Reads and encodes clips of a benchmark.
 
@@ -115,9 +131,11 @@ class BenchmarkMaker(Maker):
         StvgError: If too many videos are missing.
     """
 
+    method: TextAnswer
+
     def __init__(self, task: Task, backbone: QwenBackbone) -> None:
         self.task, self.backbone = task, backbone
-        self.method = build_method({"method": task.method, "options": task.options}, backbone)
+        self.method = _method_of(task, backbone)
         companions = {name: Path(path) for name, path in task.companions.items()}
         questions = Questions(task.benchmark, Path(task.annotations), companions, task.limit)
         self.media = questions.reader.media
@@ -158,6 +176,7 @@ class BenchmarkMaker(Maker):
         """See :meth:`Maker.batch`."""
         videos: list[Pixels] = []
         rows: list[Row] = []
+        prompts: list[Prompt] = []
         broken: dict[str, str] = {}
         for number in numbers:
             epoch, place = divmod(number, len(self.order(0)))
@@ -169,10 +188,13 @@ class BenchmarkMaker(Maker):
             except (StvgError, OSError) as error:
                 broken[source.media] = reason_of(error)
                 continue
-            for item in encoded:
-                if item.question.pixels not in videos:
-                    videos.append(item.question.pixels)
-                rows.append(self._row(item, videos.index(item.question.pixels)))
+            for lesson in encoded:
+                pixels = lesson.encoded.question.pixels
+                if pixels not in videos:
+                    videos.append(pixels)
+                clip = videos.index(pixels)
+                rows.append(self._row(lesson.encoded, clip))
+                prompts.append(_prompt(lesson, clip))
         placeholder = self.backbone.model.config.video_token_id
         merge = self.backbone.layout.merge**2
         return Batch(
@@ -180,10 +202,11 @@ class BenchmarkMaker(Maker):
             collate(rows, placeholder, [len(each.rows) // merge for each in videos])
             if rows
             else None,
+            tuple(prompts),
             broken=broken,
         )
 
-    def _encoded(self, source: Source, number: int) -> list[Any]:
+    def _encoded(self, source: Source, number: int) -> list[Lesson]:
         """What the method makes of a clip's queries, those that are drawn.
 
         Raises:
@@ -198,14 +221,15 @@ class BenchmarkMaker(Maker):
         if problem is not None:
             raise UsageError(problem)
         excerpt = Excerpt.of(meta, input_part(records[0], meta))
-        targets = [(each.query, target_of(each, excerpt)) for each in records]
-        usable = [(query, target) for query, target in targets if target is not None]
+        targets = [(each, target_of(each, excerpt)) for each in records]
+        usable = [(each, target) for each, target in targets if target is not None]
         if not usable:
             raise UsageError("no boxes in the frames that the file has")
-        clips = self._clips(excerpt, [query for query, _ in usable])
+        clips = self._clips(excerpt, [each.query for each, _ in usable])
+        seeds = [dice.getrandbits(32) for _ in usable]
         return [
-            self.method.encode(clip, query, target)
-            for clip, (query, target) in zip(clips, usable, strict=True)
+            Lesson(each, seed, self.method.encode(clip, each.query, target, seed=seed))
+            for clip, seed, (each, target) in zip(clips, seeds, usable, strict=True)
         ]
 
     def _clips(self, excerpt: Excerpt, queries: Sequence[Query]) -> list[Clip]:
@@ -223,9 +247,10 @@ class BenchmarkMaker(Maker):
             clips.append(read[plan])
         return clips
 
-    def _row(self, encoded: Any, clip: int) -> Row:
+    def _row(self, encoded: Encoded, clip: int) -> Row:
         """A query with its answer as a row of the batch."""
         question, answer = encoded.question, encoded.target
+        assert answer is not None
         config = self.backbone.model.config
         types = token_types(question.ids, config.image_token_id, config.video_token_id)
         block = Block(question.pixels.grid, question.pixels.seconds_per_step)
@@ -280,6 +305,37 @@ class BenchmarkMaker(Maker):
         ragged = [np.resize(np.concatenate([step, drawn]), count) for step in steps[len(full) :]]
         shuffled = [full[place] for place in dice.permutation(len(full))]
         return np.concatenate([*shuffled, *ragged]).astype(np.int64)
+
+
+def _method_of(task: Task, backbone: QwenBackbone) -> TextAnswer:
+    """The method that a task names.
+
+    Raises:
+        UsageError: If there is no such method or option, or it does not answer with text.
+    """
+    method = build_method({"method": task.method, "options": task.options}, backbone)
+    if not isinstance(method, TextAnswer):
+        raise UsageError(
+            f"expected a method that answers with text (a subclass of TextAnswer) to train here, "
+            f"found {task.method}"
+        )
+    return method
+
+
+def _prompt(lesson: Lesson, clip: int) -> Prompt:
+    """A query for the model to answer."""
+    record, encoded = lesson.record, lesson.encoded
+    assert encoded.truth is not None
+    return Prompt(
+        f"{record.media}, query {record.id}",
+        record.query.text,
+        lesson.seed,
+        clip,
+        encoded.question.ids,
+        encoded.question.pixels.seconds_per_step,
+        encoded.view,
+        encoded.truth,
+    )
 
 
 def target_of(record: Record, excerpt: Excerpt) -> Tube | None:

@@ -144,8 +144,8 @@ class WorldMaker(Maker):
         return Batch(
             tuple((torch.from_numpy(patches), grid) for patches in pixels),
             collate(rows, self.table["<|video_pad|>"], tokens) if rows else None,
-            _labels(scenes),
-            {name: torch.stack([part[name] for part in meant]) for name in meant[0]}
+            seen=_labels(scenes),
+            meant={name: torch.stack([part[name] for part in meant]) for name in meant[0]}
             if rows
             else {},
         )

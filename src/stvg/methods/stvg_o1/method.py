@@ -1,0 +1,48 @@
+"""STVG-o1 (arXiv 2511.21375): an interval, a draft of the boxes as thinking, then the boxes.
+
+The backbone is unchanged. GRPO pays for form, completeness, time, boxes, and boxes that are better
+than their draft (:class:`stvg.rewards.StvgO1Rewards`); a cold start on drafts with noise, which the
+paper does not have, teaches the grammar to a model that cannot write it.
+"""
+
+from __future__ import annotations
+
+from stvg.errors import UsageError
+from stvg.methods.stvg_o1.config import StvgO1Config
+from stvg.methods.stvg_o1.drafts import draft_of
+from stvg.methods.text_answer import TextAnswer
+from stvg.rewards import StvgO1Rewards
+from stvg.text import Parsed, View
+from stvg.text.drafted import Drafted
+from stvg.types import Tube
+
+
+class StvgO1(TextAnswer):
+    """See the module; options in :class:`StvgO1Config`.
+
+    Raises:
+        UsageError: If the grammar has no drafts, or as :class:`TextAnswer`.
+    """
+
+    name = "stvg_o1"
+    options = StvgO1Config
+    rewards = StvgO1Rewards
+
+    def _check(self) -> None:
+        """See :meth:`TextAnswer._check`."""
+        super()._check()
+        if not isinstance(self.codec, Drafted):
+            raise UsageError(
+                f"expected a grammar with drafts for {self.name}, found {self.config.grammar!r}; "
+                "use o1, or o1_compact for a model of the procedural world"
+            )
+
+    def write(self, target: Tube, view: View, seed: int) -> str:
+        """Interval, a draft with noise, the boxes."""
+        assert isinstance(self.codec, Drafted)
+        draft = draft_of(target, view.size, self.config.draft, seed)
+        return self.codec.render(target, view, draft)
+
+    def read(self, text: str, view: View) -> Parsed:
+        """The final boxes, or the draft where there are none to use; then a repair says so."""
+        return super().read(text, view).or_draft()
