@@ -1,28 +1,35 @@
 """What a step of GRPO costs when the prompt is computed once a group: CPU seconds and memory.
 
-The random model of `queries.py` in the proportions of Qwen2.5-VL-7B (32-bit floats, one thread), a
-clip of 28 frames of 448x252 (a prompt of 2,033 tokens), 8 completions of 50 or 200 tokens.
+The random model of `queries.py` in the proportions of Qwen2.5-VL-7B (32-bit floats, one thread),
+prompts of a clip of 448x252 and a sentence, G completions. Beside ours, in its two forms
+(`GroupScorer`), stand two ways of doing everything G times, both a row at a time, the usual
+micro-batch for video:
 
-Loss: forward and backward of the clipped loss with a reference, the vision tower trained. Plain is
-what trainers do: the class's own forward on prompt and completion, pixels included, a row at a time
-(the usual micro-batch for video). Beside it the two forms of `GroupScorer`. "features given" leaves
-the tower out on both sides.
+Plain. The class's own forward on prompt and completion, pixels included, as trainers do. "loss" is
+forward and backward of the clipped loss with a reference, the vision tower trained; "features
+given" leaves the tower out on both sides. "step" is sampling, reference (another model) and loss,
+the tower frozen: `generate` on G copies of the prompt, then reference and loss with only
+completions projected. It is the path of TRL's trainer with the video put in.
 
-Step: sampling, reference (a frozen copy) and loss, the tower frozen. The usual way is that of TRL's
-trainer rebuilt from its calls, with the video put in (TRL 1.16 leaves it out of scoring):
-`generate` on 8 copies of the prompt, then reference and loss a row at a time, only completions
-projected.
+TRL. Its own `GRPOTrainer` (1.16), see `_trl_group.py`, where `import trl` works. It takes no
+video, so the frames of the clip are images, of which half as many make as many tokens. "loss" is
+its `compute_loss` and backward on inputs that it has prepared, "step" its `training_step` from
+images to gradient; ours reads the same images, scores what it sampled with the same advantages,
+and for "step" samples as much itself. TRL gives placeholders their probability, so ours does
+there. Without Triton its head projects every token of the prompt too, a twentieth of its work.
+
 Reward, optimiser and reading the video are the same for all and left out.
 
 Memory: largest resident size during the loss above that before it, each way in a process of its own
-(Linux); 50 tokens, the tower trained.
+(Linux); 8 completions of 50 tokens, the tower trained.
 
 CPU seconds are of the process, ways in turns (A B, B A), median of the repetitions.
 
-Run:  python benchmarks/grpo.py [--quick] [--json] [--repetitions N]
-Takes seven minutes on one core, 30 s with --quick (14 frames, 50 tokens, no memory). Exits with 1
-when log-probabilities of a way differ from plain ones by more than 1e-5, or gradients by more than
-1e-4 of their length.
+Run:  python benchmarks/grpo_step.py [--quick] [--json] [--repetitions N]
+Takes a quarter of an hour on one core, ten minutes without TRL (the longest cases twice, all else
+three times); with --quick one repetition of short prompts in under a minute. Exits with 1 when a
+loss or log-probabilities of ours differ from the other way's by more than 1e-5, or gradients by
+more than 1e-4 of their length.
 """
 
 from __future__ import annotations
@@ -36,9 +43,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -48,89 +55,156 @@ from rich.console import Console
 from rich.table import Table
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from stvg.backbones import positions
 from stvg.backbones.choosing import log_probabilities
 from stvg.backbones.positions import token_types
 from stvg.backbones.prefix import Features
-from stvg.backbones.preprocess import normalise, video_inputs
+from stvg.backbones.preprocess import video_inputs
 from stvg.backbones.qwen import QwenBackbone
-from stvg.train.group import Group, GroupScorer, Scores
-from stvg.train.group_loss import grpo_loss, pick_weights
+from stvg.train.group import Form, Group, GroupScorer, Scores
+from stvg.train.group_loss import grpo_loss
 
 SIZE = (448, 252)
 SECONDS_PER_STEP = 1.0
-COMPLETIONS = 8
-PLAIN, ROW, CACHE = "a row at a time", "ours, row", "ours, cache"
+SENTENCE = list(range(300, 315))
+KL = 0.04
+PLAIN, TRL, ROW, CACHE = "a row at a time", "TRL's trainer", "ours, row", "ours, cache"
 AT_ONCE = "all rows at once"
-GOALS = {"loss_50": 4.0, "loss_200": 2.5, "step_50": 5.0, "step_200": 4.0, "memory": 3.0}
-EXACT_LOG_PROBS, EXACT_GRADIENTS = 1e-5, 1e-4
+MEMORY_GOAL = 3.0
+EXACT, EXACT_GRADIENTS = 1e-5, 1e-4
+NO_TRL = "trl is not installed; pip install trl"
 
-Result = tuple[Any, Any]
-"""Log-probabilities (G, C) and the gradient of all parameters, one after the other."""
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison.
+
+    Attributes:
+        what: Of the loss alone or of the whole step.
+        against: Which other way.
+        frames: Frames of the clip; every 2 are 144 tokens.
+        length: Tokens C of each completion.
+        count: Completions G.
+        goal: How many times faster the form ``row`` should at least be.
+        given: Whether features are given.
+        most: Repetitions at most.
+    """
+
+    what: Literal["loss", "step"]
+    against: str
+    frames: int
+    length: int = 50
+    count: int = 8
+    goal: float | None = None
+    given: bool = False
+    most: int = 3
+
+
+CASES = (
+    Case("loss", PLAIN, 14, goal=5.0),
+    Case("loss", PLAIN, 14, count=16, goal=8.0),
+    Case("loss", PLAIN, 28, goal=5.5),
+    Case("loss", PLAIN, 28, length=200, goal=4.0),
+    Case("loss", PLAIN, 28, given=True),
+    Case("loss", PLAIN, 56, goal=6.5, most=2),
+    Case("step", PLAIN, 28, goal=6.0),
+    Case("step", PLAIN, 28, length=200, goal=4.0, most=2),
+    Case("loss", TRL, 14, goal=5.0),
+    Case("loss", TRL, 14, count=16, goal=8.0),
+    Case("loss", TRL, 56, goal=6.5, most=2),
+    Case("step", TRL, 28, goal=6.0),
+)
+QUICK_CASES = (
+    Case("loss", PLAIN, 10),
+    Case("step", PLAIN, 10),
+    Case("loss", TRL, 6),
+    Case("step", TRL, 6),
+)
+
+
+class Result(NamedTuple):
+    """What all ways must agree on: the loss, log-probabilities (G, C), the gradient (all of it)."""
+
+    loss: float
+    log_probs: Any
+    gradient: Any
+
+
 Way = Callable[[], Result]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Two models, a video and completions of a prompt with it."""
+    """Two models, a prompt with a video or images, completions of it and what their loss needs.
+
+    Attributes:
+        backbone: The policy.
+        reference: Another model.
+        frames: (T, H, W, 3) uint8.
+        kind: Whether they are a video or images, a constant of ``backbones.positions``.
+        prompt: Tokens.
+        completions: Tokens, G of C.
+        advantages: (G,).
+        old: Log-probabilities (G, C) by an earlier policy; None where it is the policy itself.
+        others: Log-probabilities (G, C) by the reference.
+    """
 
     backbone: QwenBackbone
     reference: QwenBackbone
-    pixels: Any
-    grid: Any
-    length: int
+    frames: Any
+    kind: int
+    prompt: list[int]
+    completions: list[list[int]]
+    advantages: Any
+    old: Any
+    others: Any
 
     @property
-    def prompt(self) -> list[int]:
-        """Tokens of the video and a sentence."""
-        count = int(self.grid.prod()) // self.backbone.layout.merge**2
-        return [VISION_START, *[VIDEO] * count, VISION_END, *range(300, 315)]
+    def length(self) -> int:
+        """Tokens of a completion."""
+        return len(self.completions[0])
 
-    @property
-    def completions(self) -> list[list[int]]:
-        """Tokens at random, alike in length."""
-        rng = np.random.default_rng(1)
-        return rng.integers(300, 1000, (COMPLETIONS, self.length)).tolist()
+    def pixels(self) -> list[tuple[Any, Any]]:
+        """Values and grid of the video, or of each image."""
+        clips = [self.frames] if self.kind == positions.VIDEO else self.frames[:, None]
+        return [video_inputs(clip, self.backbone.layout) for clip in clips]
 
-    def features(self, *, graph: bool) -> Features:
-        """What the tower makes of the video, once."""
-        with torch.set_grad_enabled(graph):
-            return self.backbone.encode_video(
-                self.pixels, self.grid, seconds_per_step=SECONDS_PER_STEP
+    def features(self, pixels: Sequence[tuple[Any, Any]]) -> list[Features]:
+        """What the tower makes of them."""
+        return [
+            self.backbone.encode_video(
+                values, grid, seconds_per_step=SECONDS_PER_STEP, kind=self.kind
             )
+            for values, grid in pixels
+        ]
 
     def loss(self, log_probs: Any, rows: slice) -> Any:
-        """Of some of the completions, with old and reference log-probabilities at random."""
-        generator = torch.Generator().manual_seed(2)
-        shape = (COMPLETIONS, self.length)
-        old, other = (torch.randn(shape, generator=generator) * 0.1 - 7 for _ in range(2))
-        every = torch.ones(shape, dtype=torch.bool)
-        weights = pick_weights(every, "token", completions=len(every), picks=every.sum())
-        values = torch.linspace(-1.5, 1.5, COMPLETIONS)
-        return grpo_loss(
-            log_probs, old[rows], values[rows], weights[rows], reference=other[rows], kl=0.04
-        ).loss
+        """The share of some of the completions in the mean over all tokens."""
+        weights = torch.full_like(log_probs, 1 / (len(self.completions) * self.length))
+        old = None if self.old is None else self.old[rows]
+        values, others = self.advantages[rows], self.others[rows]
+        return grpo_loss(log_probs, old, values, weights, reference=others, kl=KL).loss
 
     def inputs(
-        self, rows: Sequence[Sequence[int]], given: Features | None = None
+        self, rows: Sequence[Sequence[int]], pixels: Any, given: Sequence[Features] | None = None
     ) -> dict[str, Any]:
         """What the class wants for rows of tokens, the video in each."""
-        count = len(rows)
+        count, ((values, grid),) = len(rows), pixels
         found = {
             "input_ids": torch.tensor(rows),
             "mm_token_type_ids": torch.from_numpy(token_types(rows, IMAGE, VIDEO)),
-            "video_grid_thw": torch.from_numpy(self.grid).repeat(count, 1),
+            "video_grid_thw": torch.from_numpy(grid).repeat(count, 1),
             "second_per_grid_ts": torch.tensor([SECONDS_PER_STEP] * count),
         }
         if given is not None:
-            pooled = BaseModelOutputWithPooling(pooler_output=(given.tokens,) * count)
+            pooled = BaseModelOutputWithPooling(pooler_output=(given[0].tokens,) * count)
             return found | {"mm_encoder_outputs": {"video": pooled}}
-        pixels = torch.from_numpy(normalise(self.pixels, self.backbone.layout))
-        return found | {"pixel_values_videos": pixels.repeat(count, 1)}
+        return found | {"pixel_values_videos": torch.from_numpy(values).repeat(count, 1)}
 
-    def plain(self, model: Any, completions: Any, given: Features | None = None) -> Any:
-        """Log-probabilities (B, C) by the class itself."""
-        rows = [[*self.prompt, *completion] for completion in completions]
-        inputs = self.inputs(rows, given)
+    def plain(self, model: Any, rows: slice, pixels: Any, given: Any = None) -> Any:
+        """Log-probabilities (B, C) of some of the completions by the class itself."""
+        completions = self.completions[rows]
+        inputs = self.inputs([[*self.prompt, *each] for each in completions], pixels, given)
         logits = model(**inputs, logits_to_keep=self.length + 1, use_cache=False).logits
         every = log_probabilities(logits[:, :-1], self.backbone.banned_tokens)
         return every.gather(-1, torch.tensor(completions)[..., None])[..., 0]
@@ -139,7 +213,7 @@ class Scene:
 def main() -> int:
     """Measure, print, judge."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a shorter prompt, one repetition")
+    parser.add_argument("--quick", action="store_true", help="shorter prompts, one repetition")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     parser.add_argument("--repetitions", type=int, default=3, help="how often; 1 with --quick")
     parser.add_argument("--peak", help=argparse.SUPPRESS)  # in a process of its own
@@ -149,110 +223,136 @@ def main() -> int:
     if options.peak:
         print(peak_of(options.peak))
         return 0
-    frames, repetitions = (14, 1) if options.quick else (28, options.repetitions)
-    losses = [compare_losses(make_scene(frames, 50), repetitions)]
-    if not options.quick:
-        losses.append(compare_losses(make_scene(frames, 200), repetitions))
-        losses.append(compare_losses(make_scene(frames, 50), repetitions, given=True))
-    steps = [
-        compare_steps(make_scene(frames, length), repetitions)
-        for length in ((50,) if options.quick else (50, 200))
-    ]
-    memory = {} if options.quick else compare_memory()
+    trl = trl_version()
+    cases, repetitions = (QUICK_CASES, 1) if options.quick else (CASES, options.repetitions)
+    rows = [compare(case, repetitions) for case in cases if trl or case.against != TRL]
     document = {
-        "benchmark": "grpo", "machine": platform.processor() or platform.machine(),
+        "benchmark": "grpo_step", "machine": platform.processor() or platform.machine(),
         "torch": torch.__version__, "transformers": transformers.__version__,
-        "prompt_tokens": len(make_scene(frames, 50).prompt), "completions": COMPLETIONS,
-        "losses": losses, "steps": steps, "memory_mib": memory,
-        "goals": goals_of(losses, steps, memory),
+        "trl": trl or NO_TRL,
+        "rows": rows, "memory": None if options.quick else compare_memory(),
     }  # fmt: skip
     if options.json:
         print(json.dumps(document))
     else:
         show(document)
-    return 0 if all(one["is_exact"] for one in (*losses, *steps)) else 1
+    return 0 if all(row["is_exact"] for row in rows) else 1
 
 
 # --- the ways -----------------------------------------------------------------------------------
 
 
-def loss_ways(scene: Scene, *, given: bool = False) -> dict[str, Way]:
-    """Forward and backward of the loss."""
-    model = scene.backbone.model
-    model.model.visual.requires_grad_(not given)
-    ready = scene.features(graph=False) if given else None
-
-    def plain(at_once: int) -> Result:
-        found = []
-        for first in range(0, COMPLETIONS, at_once):
-            rows = slice(first, first + at_once)
-            log_probs = scene.plain(model, scene.completions[rows], ready)
-            scene.loss(log_probs, rows).backward()
-            found.append(log_probs.detach())
-        return torch.cat(found), gradient_of(model)
-
-    def ours(form: Any) -> Result:
-        video = ready or scene.features(graph=True)
-        scores = GroupScorer(scene.backbone, form).backward(
-            Group(scene.prompt, [video], scene.completions),
-            lambda part, rows: scene.loss(part.log_probs, rows),
-        )
-        return scores.log_probs, gradient_of(model)
-
-    return {
-        PLAIN: lambda: plain(1), ROW: lambda: ours("row"), CACHE: lambda: ours("cache"),
-        AT_ONCE: lambda: plain(COMPLETIONS),
-    }  # fmt: skip
+def ways_of(case: Case) -> tuple[Scene, dict[str, Way]]:
+    """What a case is measured on, and its ways, the other one first."""
+    scene, ways = (trl_ways if case.against == TRL else plain_ways)(case)
+    scene.backbone.model.model.visual.requires_grad_(case.what == "loss" and not case.given)
+    return scene, ways
 
 
-def step_ways(scene: Scene) -> dict[str, Way]:
-    """Sampling, reference and loss, the tower frozen.
+def plain_ways(case: Case) -> tuple[Scene, dict[str, Way]]:
+    """With a video; pixels are made beforehand for all."""
+    scene = video_scene(case)
+    pixels = scene.pixels()
+    if case.what == "step":
+        return scene, {
+            PLAIN: lambda: plain_step(scene, pixels),
+            ROW: lambda: our_step(scene, pixels, "row"),
+            CACHE: lambda: our_step(scene, pixels, "cache"),
+        }
+    with torch.no_grad():
+        given = scene.features(pixels) if case.given else None
+    return scene, {
+        PLAIN: lambda: plain_loss(scene, pixels, given, 1),
+        ROW: lambda: our_loss(scene, pixels, given, "row"),
+        CACHE: lambda: our_loss(scene, pixels, given, "cache"),
+    }
 
-    What is scored are the same completions in all, not the sampled ones, which differ.
-    """
-    backbone, model, other = scene.backbone, scene.backbone.model, scene.reference
-    model.model.visual.requires_grad_(False)
+
+def trl_ways(case: Case) -> tuple[Scene, dict[str, Way]]:
+    """With images; in a step all make their pixels themselves."""
+    from _trl_group import TrlGroup
+
+    model, other = make_models()
+    frames = make_frames(case.frames // 2)
+    group = TrlGroup(model, other, frames, SENTENCE, count=case.count, length=case.length, kl=KL)
+    scene = Scene(
+        Unbanned(model), Unbanned(other), frames, positions.IMAGE, prompt=group.prompt,
+        completions=group.completions, advantages=group.advantages, old=None,
+        others=group.reference,
+    )  # fmt: skip
+    pixels = scene.pixels()
 
     def theirs() -> Result:
-        model.generate(
-            **scene.inputs([scene.prompt] * COMPLETIONS),
+        return Result(*(group.loss if case.what == "loss" else group.step)(), gradient_of(model))
+
+    def ours(form: Form) -> Result:
+        if case.what == "loss":
+            return our_loss(scene, pixels, None, form)
+        return our_step(scene, scene.pixels(), form)
+
+    return scene, {TRL: theirs, ROW: lambda: ours("row"), CACHE: lambda: ours("cache")}
+
+
+def plain_loss(scene: Scene, pixels: Any, given: Any, at_once: int) -> Result:
+    """Forward and backward, a few rows at a time."""
+    model, found, total = scene.backbone.model, [], 0.0
+    for first in range(0, len(scene.completions), at_once):
+        rows = slice(first, first + at_once)
+        log_probs = scene.plain(model, rows, pixels, given)
+        loss = scene.loss(log_probs, rows)
+        loss.backward()
+        found.append(log_probs.detach())
+        total += float(loss.detach())
+    return Result(total, torch.cat(found), gradient_of(model))
+
+
+def plain_step(scene: Scene, pixels: Any) -> Result:
+    """Sampling, reference and loss, everything G times.
+
+    What is scored are completions of the scene, not those sampled, which differ between the ways.
+    """
+    count = len(scene.completions)
+    scene.backbone.model.generate(
+        **scene.inputs([scene.prompt] * count, pixels),
+        max_new_tokens=scene.length,
+        do_sample=True,
+        suppress_tokens=list(scene.backbone.banned_tokens),
+    )
+    with torch.no_grad():
+        rows = [slice(number, number + 1) for number in range(count)]
+        others = torch.cat([scene.plain(scene.reference.model, each, pixels) for each in rows])
+    return plain_loss(replace(scene, others=others), pixels, None, 1)
+
+
+def our_loss(scene: Scene, pixels: Any, given: list[Features] | None, form: Form) -> Result:
+    """Forward and backward, the prompt once."""
+    group = Group(scene.prompt, given or scene.features(pixels), scene.completions)
+    shares = []
+
+    def loss(part: Scores, rows: slice) -> Any:
+        shares.append(scene.loss(part.log_probs, rows))
+        return shares[-1]
+
+    scores = GroupScorer(scene.backbone, form).backward(group, loss)
+    total = sum(float(share.detach()) for share in shares)
+    return Result(total, scores.log_probs, gradient_of(scene.backbone.model))
+
+
+def our_step(scene: Scene, pixels: Any, form: Form) -> Result:
+    """As :func:`plain_step`, the prompt once in each part."""
+    backbone = scene.backbone
+    with torch.no_grad():
+        features = scene.features(pixels)
+        backbone.generate(
+            backbone.prefill(scene.prompt, features),
             max_new_tokens=scene.length,
-            do_sample=True,
-            suppress_tokens=list(backbone.banned_tokens),
+            samples=len(scene.completions),
+            temperature=1.0,
+            stop=(),
         )
-        with torch.no_grad():
-            reference = torch.cat(
-                [scene.plain(other.model, [completion]) for completion in scene.completions]
-            )
-        found = []
-        for number, completion in enumerate(scene.completions):
-            rows = slice(number, number + 1)
-            found.append(scene.plain(model, [completion]))
-            loss_against(found[-1], reference, rows).backward()
-        return torch.cat(found).detach(), gradient_of(model)
-
-    def ours(form: Any) -> Result:
-        with torch.no_grad():
-            video = scene.features(graph=False)
-            prefix = backbone.prefill(scene.prompt, [video])
-            backbone.generate(
-                prefix, max_new_tokens=scene.length, samples=COMPLETIONS, temperature=1.0, stop=()
-            )
-            group = Group(scene.prompt, [video], scene.completions)
-            reference = GroupScorer(other, form).score(group).log_probs
-
-        def loss(part: Scores, rows: slice) -> Any:
-            return loss_against(part.log_probs, reference, rows)
-
-        scores = GroupScorer(backbone, form).backward(group, loss)
-        return scores.log_probs, gradient_of(model)
-
-    def loss_against(log_probs: Any, reference: Any, rows: slice) -> Any:
-        values = torch.linspace(-1.5, 1.5, COMPLETIONS)[rows]
-        weights = torch.full_like(log_probs, 1 / reference.numel())
-        return grpo_loss(log_probs, None, values, weights, reference=reference[rows], kl=0.04).loss
-
-    return {PLAIN: theirs, ROW: lambda: ours("row"), CACHE: lambda: ours("cache")}
+        group = Group(scene.prompt, features, scene.completions)
+        others = GroupScorer(scene.reference, form).score(group).log_probs
+    return our_loss(replace(scene, others=others), pixels, features, form)
 
 
 def gradient_of(model: Any) -> Any:
@@ -262,72 +362,122 @@ def gradient_of(model: Any) -> Any:
     return found
 
 
+# --- what they are given ------------------------------------------------------------------------
+
+
+class Unbanned(QwenBackbone):
+    """Placeholders keep their probability, as in TRL."""
+
+    @property
+    def banned_tokens(self) -> tuple[int, ...]:
+        """None."""
+        return ()
+
+
+def video_scene(case: Case) -> Scene:
+    """Completions, old and reference log-probabilities at random."""
+    backbone, reference = (QwenBackbone(each, convention="installed") for each in make_models())
+    rng, generator = np.random.default_rng(1), torch.Generator().manual_seed(2)
+    shape = (case.count, case.length)
+    old, others = (torch.randn(shape, generator=generator) * 0.1 - 7 for _ in range(2))
+    tokens = case.frames // 2 * SIZE[0] * SIZE[1] // backbone.layout.cell**2
+    return Scene(
+        backbone, reference, make_frames(case.frames), positions.VIDEO,
+        prompt=[VISION_START, *[VIDEO] * tokens, VISION_END, *SENTENCE],
+        completions=rng.integers(300, 1000, shape).tolist(),
+        advantages=torch.linspace(-1.5, 1.5, case.count), old=old, others=others,
+    )  # fmt: skip
+
+
+def make_models() -> tuple[Any, Any]:
+    """The policy, and a reference that differs a little."""
+    model = make_model()
+    other = copy.deepcopy(model).requires_grad_(False)
+    torch.manual_seed(1)
+    for each in other.model.language_model.layers.parameters():
+        each.add_(torch.randn_like(each) * 0.002)
+    return model, other
+
+
+def make_frames(count: int) -> Any:
+    """Noise."""
+    return np.random.default_rng(0).integers(0, 256, (count, SIZE[1], SIZE[0], 3), np.uint8)
+
+
+def trl_version() -> str | None:
+    """None where it does not import."""
+    try:
+        import trl
+    except ImportError:
+        return None
+    return str(trl.__version__)
+
+
 # --- measuring ----------------------------------------------------------------------------------
 
 
-def compare_losses(scene: Scene, repetitions: int, *, given: bool = False) -> dict[str, Any]:
-    """CPU seconds of the loss."""
-    ways = loss_ways(scene, given=given)
-    del ways[AT_ONCE]
-    prompt, total = len(scene.prompt), COMPLETIONS * scene.length
-    return {
-        "tokens": scene.length,
-        "features_given": given,
-        "token_ratio": round((COMPLETIONS * prompt + total) / (prompt + total), 2),
-        **measure(ways, repetitions),
-    }
-
-
-def compare_steps(scene: Scene, repetitions: int) -> dict[str, Any]:
-    """CPU seconds of the whole step."""
-    return {"tokens": scene.length, **measure(step_ways(scene), repetitions)}
-
-
-def measure(ways: dict[str, Way], repetitions: int) -> dict[str, Any]:
-    """CPU seconds of every way in turns, and how far results are from those of the plain one."""
-    runs: dict[str, list[float]] = {way: [] for way in ways}
+def compare(case: Case, repetitions: int) -> dict[str, Any]:
+    """CPU seconds of every way of a case in turns, and how far the others are from the first."""
+    scene, ways = ways_of(case)
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
     results: dict[str, Result] = {}
-    for repetition in range(repetitions):
+    for repetition in range(min(repetitions, case.most)):
         for way in ways if repetition % 2 == 0 else reversed(ways):
             before = time.process_time()
             results[way] = ways[way]()
-            runs[way].append(round(time.process_time() - before, 3))
-    seconds = {way: statistics.median(times) for way, times in runs.items()}
-    log_probs, gradient = results[PLAIN]
-    apart = {way: float((found[0] - log_probs).abs().max()) for way, found in results.items()}
-    turned = {
-        way: float((found[1] - gradient).norm() / gradient.norm()) for way, found in results.items()
-    }
+            seconds[way].append(round(time.process_time() - before, 3))
+    middle = {way: statistics.median(times) for way, times in seconds.items()}
+    faster = {way: round(middle[case.against] / value, 2) for way, value in middle.items()}
+    apart = {way: differences(result, results[case.against]) for way, result in results.items()}
+    prompt, total = len(scene.prompt), case.count * case.length
     return {
-        "cpu_s": {way: round(value, 3) for way, value in seconds.items()},
-        "spread_s": runs,
-        "times_faster": {way: round(seconds[PLAIN] / value, 2) for way, value in seconds.items()},
-        "log_prob_difference": apart,
-        "gradient_difference": turned,
-        "is_exact": max(apart.values()) <= EXACT_LOG_PROBS
-        and max(turned.values()) <= EXACT_GRADIENTS,
+        "what": case.what, "against": case.against, "prompt_tokens": prompt,
+        "tokens": case.length, "completions": case.count, "features_given": case.given,
+        "token_ratio": round((case.count * prompt + total) / (prompt + total), 2),
+        "cpu_s": {way: round(value, 3) for way, value in middle.items()}, "spread_s": seconds,
+        "times_faster": faster, "differences": apart,
+        "is_exact": all(is_exact(each) for each in apart.values()),
+        "goal": None if case.goal is None else {"goal": case.goal, "measured": faster[ROW]},
+    }  # fmt: skip
+
+
+def differences(result: Result, expected: Result) -> dict[str, float]:
+    """Largest ones of loss and log-probabilities; of the gradient, relative to its length."""
+    turned = (result.gradient - expected.gradient).norm() / expected.gradient.norm()
+    return {
+        "loss": abs(result.loss - expected.loss),
+        "log_probs": float((result.log_probs - expected.log_probs).abs().max()),
+        "gradient": float(turned),
     }
 
 
-def compare_memory() -> dict[str, float]:
-    """MiB of each way, in a process of its own; nothing where the system does not tell."""
+def is_exact(apart: dict[str, float]) -> bool:
+    """Whether differences are those of rounding."""
+    return max(apart["loss"], apart["log_probs"]) <= EXACT and apart["gradient"] <= EXACT_GRADIENTS
+
+
+def compare_memory() -> dict[str, Any] | None:
+    """MiB of each way, in a process of its own; None where the system does not tell."""
     if not Path("/proc/self/clear_refs").exists():
-        return {}
-    found = {}
+        return None
+    sizes = {}
     for way in (AT_ONCE, PLAIN, ROW, CACHE):
         run = subprocess.run(
             [sys.executable, __file__, "--peak", way], capture_output=True, text=True, check=True
         )
-        found[way] = float(run.stdout)
-    return found
+        sizes[way] = float(run.stdout)
+    less = round(sizes[AT_ONCE] / max(sizes[ROW], sizes[CACHE]), 2)
+    return {"mib": sizes, "goal": {"goal": MEMORY_GOAL, "measured": less}}
 
 
 def peak_of(way: str) -> float:
     """MiB that the loss takes at its highest, above what there is before."""
-    run = loss_ways(make_scene(28, 50))[way]
+    scene, ways = ways_of(Case("loss", PLAIN, 28))
+    pixels = scene.pixels()
+    ways[AT_ONCE] = lambda: plain_loss(scene, pixels, None, len(scene.completions))
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the highest so far is forgotten
-    run()
+    ways[way]()
     return round((resident("VmHWM") - before) / 1024, 1)
 
 
@@ -337,54 +487,28 @@ def resident(name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
-def goals_of(losses: Any, steps: Any, memory: dict[str, float]) -> dict[str, Any]:
-    """Goals with what was measured of the form ``row``; memory of the form that takes more."""
-    found = {
-        f"loss_{one['tokens']}": one["times_faster"][ROW]
-        for one in losses
-        if not one["features_given"]
-    }
-    found |= {f"step_{one['tokens']}": one["times_faster"][ROW] for one in steps}
-    if memory:
-        found["memory"] = round(memory[AT_ONCE] / max(memory[ROW], memory[CACHE]), 2)
-    return {name: {"goal": GOALS[name], "measured": value} for name, value in found.items()}
-
-
-def make_scene(frames: int, length: int) -> Scene:
-    """The model, a copy that differs a little, a clip of noise."""
-    backbone = QwenBackbone(make_model(), convention="installed")
-    other = copy.deepcopy(backbone.model).requires_grad_(False)
-    torch.manual_seed(1)
-    for each in other.model.language_model.layers.parameters():
-        each.add_(torch.randn_like(each) * 0.002)
-    rng = np.random.default_rng(0)
-    noise = rng.integers(0, 256, (frames, SIZE[1], SIZE[0], 3), np.uint8)
-    pixels, grid = video_inputs(noise, backbone.layout, keep_bytes=True)
-    return Scene(backbone, QwenBackbone(other, convention="installed"), pixels, grid, length)
-
-
 def show(document: dict[str, Any]) -> None:
-    """Tables on the terminal."""
-    console = Console()
-    prompt = document["prompt_tokens"]
-    for one in (*document["losses"], *document["steps"]):
-        kind = "step" if one in document["steps"] else "loss"
-        given = ", features given" if one.get("features_given") else ""
-        title = f"{kind}, prompt {prompt}, {one['tokens']} tokens{given}"
-        table = Table("way", "CPU s", "faster", "log-prob", "gradient", title=title)
-        for way, seconds in one["cpu_s"].items():
+    """A table on the terminal."""
+    console, table = Console(), Table("", "way", "CPU s", "faster", "goal", "gradient apart")
+    for row in document["rows"]:
+        notes = [f"{row['what']}, {row['prompt_tokens']} + {row['completions']} x {row['tokens']}"]
+        notes += [f"{row['token_ratio']}x tokens", "features given" * row["features_given"]]
+        for note, (way, seconds) in zip(notes, row["cpu_s"].items(), strict=True):
+            goal = f"{row['goal']['goal']}x" if row["goal"] and way == ROW else ""
             table.add_row(
-                way, f"{seconds:.2f}", f"{one['times_faster'][way]:.2f}x",
-                f"{one['log_prob_difference'][way]:.0e}", f"{one['gradient_difference'][way]:.0e}",
+                note, way, f"{seconds:.2f}", f"{row['times_faster'][way]:.2f}x", goal,
+                f"{row['differences'][way]['gradient']:.0e}",
             )  # fmt: skip
-        console.print(table)
-    if document["memory_mib"]:
-        table = Table("way", "MiB above the model", title="memory of the loss, 50 tokens")
-        for way, size in document["memory_mib"].items():
-            table.add_row(way, f"{size:.0f}")
-        console.print(table)
-    for name, goal in document["goals"].items():
-        console.print(f"{name}: {goal['measured']:.2f}x, goal {goal['goal']}x")
+        table.add_section()
+    console.print(table)
+    if document["trl"] == NO_TRL:
+        console.print(f"Left out: TRL's trainer ({NO_TRL}).")
+    if document["memory"]:
+        sizes = ", ".join(f"{way} {size:.0f}" for way, size in document["memory"]["mib"].items())
+        goal = document["memory"]["goal"]
+        console.print(
+            f"MiB above the model: {sizes}; {goal['measured']}x less, goal {goal['goal']}x"
+        )
 
 
 if __name__ == "__main__":

@@ -115,12 +115,12 @@ def test_rewards_see_the_final_boxes_even_where_the_draft_would_do(method: Any) 
     text = f"<time> <t_3> <t_7> </time> <think> {BOXES['draft']} </think>"
     encoded = method.encode(clip(), Query("the red ball"), TRUTH)
     ids = method.backbone.tokenizer(text, add_special_tokens=False)["input_ids"]
-    judged = method.judged(ids, encoded.view)
+    judged = method.judged(ids, encoded.view, {})
     assert judged.parsed.tube is None
     (total,) = method.rewards().mix()([judged], [encoded.truth])
     assert total.value == 0  # what is not written is not paid for
     ids = encoded.target[:-1]
-    (total,) = method.rewards().mix()([method.judged(ids, encoded.view)], [encoded.truth])
+    (total,) = method.rewards().mix()([method.judged(ids, encoded.view, {})], [encoded.truth])
     assert 3.9 < total.value <= 5
 
 

@@ -12,10 +12,10 @@ import pytest
 from stvg.data.world.files import write_world
 from stvg.errors import StvgError, UsageError
 from stvg.train.group_loss import grpo_loss, pick_weights
-from stvg.train.grpo import COUNTS, Turn, counts_of, learn, make_writer, sample, train
+from stvg.train.grpo import COUNTS, Turn, counts_of, learn, sample, train
 from stvg.train.policy import Policy
 from stvg.train.recipe import Grpo, Recipe
-from stvg.train.rollouts import Rollout, measure
+from stvg.train.rollouts import Rollout, Writer, measure, mix_of
 from stvg.train.running import make_makers
 from stvg.train.starting import Learner, load_learner
 
@@ -45,12 +45,17 @@ def made(out: Path, world: Path, **changes: Any) -> Recipe:
     return recipe(out, **options_of(world, **changes))
 
 
+def writer_of(policy: Policy, maker: Any) -> Writer:
+    mix = mix_of(maker, policy.options)
+    return Writer(policy.learner.backbone, maker, mix, policy.options, 0)
+
+
 def played(options: Recipe) -> tuple[Policy, list[Turn]]:
     """A policy and what it writes in the first draw."""
     learner = load_learner(options, precision="fp32")
     policy = Policy.of(options, learner, options.grpo or Grpo())
     makers, _ = make_makers(options, learner, 1)
-    writer = make_writer(policy, makers[0], options)
+    writer = writer_of(policy, makers[0])
     own = [range(2)[part :: options.parts] for part in range(options.parts)]
     step = SimpleNamespace(task=0, parts=tuple(makers[0].batch(numbers) for numbers in own))
     return policy, list(sample(policy, writer, step, "cpu"))
@@ -133,7 +138,7 @@ def test_parts_are_the_whole(world: Path, tmp_path: Path) -> None:
 def played_again(policy: Policy, turns: list[Turn], options: Recipe) -> tuple[Policy, list[Turn]]:
     """The same draw after the policy's reference was changed."""
     makers, _ = make_makers(options, policy.learner, 1)
-    writer = make_writer(policy, makers[0], options)
+    writer = writer_of(policy, makers[0])
     step = SimpleNamespace(task=0, parts=tuple(turn.batch for turn in turns))
     return policy, list(sample(policy, writer, step, "cpu"))
 
@@ -154,7 +159,7 @@ def test_the_anchor_is_the_supervised_loss(world: Path, tmp_path: Path) -> None:
     sums, _ = student(batch)
     loss = total_loss(sums, batch.counts, {"answer": 0.5, "cell": 0.0, "target": 0.0})
     loss.backward()
-    assert learned["loss/anchor"][0] == pytest.approx(float(sums["answer"]), rel=1e-5)
+    assert learned["loss/anchor"][0] == pytest.approx(float(sums["answer"].detach()), rel=1e-5)
     for name, gradient in gradients(policy.learner).items():
         assert torch.allclose(found[name], gradient, atol=1e-6, rtol=1e-4), name
 
@@ -207,8 +212,8 @@ def test_the_reward_rises(world: Path, tmp_path: Path) -> None:
     only = {"others": {f"{reward}:early": 1.0}, "format": 0, "consistency": 0, "temporal": 0,
             "spatial": 0, "think": 0}  # fmt: skip
     options = made(
-        tmp_path / "run", world, samples=60, grpo={"group": 8, "rewards": only},
-        optimiser={"lr": 3e-3, "warmup": 0, "tower": 0},
+        tmp_path / "run", world, samples=80, grpo={"group": 16, "rewards": only},
+        optimiser={"lr": 1e-2, "warmup": 0, "tower": 0, "final": 1.0},
     )  # fmt: skip
     train(options)
     totals = [entry["reward/total"] for entry in lines(tmp_path / "run")]
@@ -251,7 +256,7 @@ def test_what_the_log_tells(whole: Path) -> None:
         assert entry["reward/total"] == pytest.approx(sum(parts), abs=1e-4)
         assert entry["reward/format"] == entry["reward/consistency"] == 1  # the grammar sees to it
         assert 0 < entry["entropy"] < 5
-        assert entry["share/flat"] == entry["share/cut"] == entry["share/failed"] == 0
+        assert entry["share/cut"] == entry["share/failed"] == 0
 
 
 @pytest.mark.slow

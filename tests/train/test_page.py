@@ -15,18 +15,10 @@ import pytest
 from PIL import Image
 
 from stvg.rewards import Score
-from stvg.train.page import (
-    FEWEST,
-    LONG_SIDE,
-    MOST_FRAMES,
-    MOST_POINTS,
-    RECENT,
-    Sample,
-    Shown,
-    Written,
-    findings,
-    write_page,
-)
+from stvg.train.page import Sample, Shown, Written, write_page
+from stvg.train.page.curves import MOST_POINTS
+from stvg.train.page.findings import FEWEST, RECENT, findings
+from stvg.train.page.samples import LONG_SIDE, MOST_FRAMES
 from stvg.types import Interval
 
 VOID = {"meta", "link", "input", "image", "rect", "line", "circle", "polyline", "polygon", "path"}

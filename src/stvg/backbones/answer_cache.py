@@ -242,9 +242,10 @@ class _Layer:
             self.tail_values = _with_zeros(self.tail_values, more)
 
     def write(self, keys: Tensor, values: Tensor, call: _Call) -> None:
-        """Put keys and values (1, heads, N, D) into the tails."""
-        self.tail_keys[call.by_row.groups, :, call.slots] = keys[0].transpose(0, 1)
-        self.tail_values[call.by_row.groups, :, call.slots] = values[0].transpose(0, 1)
+        """Put keys and values (1, heads, N, D) into the tails, of whatever type they are there."""
+        kind = self.tail_keys.dtype  # under autocast values are of another type than keys
+        self.tail_keys[call.by_row.groups, :, call.slots] = keys[0].transpose(0, 1).to(kind)
+        self.tail_values[call.by_row.groups, :, call.slots] = values[0].transpose(0, 1).to(kind)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

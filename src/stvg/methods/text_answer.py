@@ -7,8 +7,8 @@ grammar says.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -28,7 +28,7 @@ from stvg.geometry.tubes import densify
 from stvg.methods.base import Method, Plan
 from stvg.rewards import Answer as Judged
 from stvg.rewards import RewardsConfig, Target
-from stvg.text import Codec, Parsed, Position, View, Vocabulary, find_codec, prompt_of
+from stvg.text import Codec, Position, View, Vocabulary, find_codec, prompt_of
 from stvg.types import Clip, Interval, Prediction, Query, Tube, VideoMeta
 from stvg.video import SamplingPlan
 
@@ -70,15 +70,19 @@ class Encoded:
         question: Prompt and video, the grammar left out (:meth:`TextAnswer.grammar`).
         view: The clip in the answer's units.
         unknown: Words of the sentence that the model's vocabulary lacks.
+        marked: The objects that carry a number, each as a tube; none for methods without numbers.
         target: Tokens of the right answer with the stop token; None without a target.
         truth: What rewards compare an answer with; None without a target.
+        problem: Why there is no right answer though there is a target, or None.
     """
 
     question: Question
     view: View
     unknown: tuple[str, ...]
+    marked: Mapping[int, Tube] = field(default_factory=dict)
     target: tuple[int, ...] | None = None
     truth: Target | None = None
+    problem: str | None = None
 
 
 class TextAnswer(Method):
@@ -111,10 +115,15 @@ class TextAnswer(Method):
         self.backbone, self.config = backbone, config
         self.model_name = name or backbone.name
         self.trained_on_world = trained_on_world
-        self.codec: Codec = find_codec(config.grammar)
+        self.codec: Any = self.find_grammar(config.grammar)
         self.vocabulary = Vocabulary(backbone.tokenizer)
         self._pixels = lru_cache(maxsize=4)(self._make_pixels)
         self._check()
+
+    def find_grammar(self, name: str) -> Any:
+        """The answer grammar of a name."""
+        codec: Codec = find_codec(name)
+        return codec
 
     def _check(self) -> None:
         """Refuse options that do not fit each other or the model."""
@@ -173,44 +182,70 @@ class TextAnswer(Method):
         layout, tokenizer = self.backbone.layout, self.backbone.tokenizer
         view = View.of(clip, layout.temporal_patch)
         pixels = self._pixels(_Same(clip))
-        text = prompt_of(query, self.codec, view)
+        text = self.prompt(query, view)
         ids = prompt_ids(self.backbone, text, pixels.grid, query_first=self.config.query_first)
         unknown = [
             word for word in query.text.split()
             if tokenizer.unk_token_id is not None
             and tokenizer.unk_token_id in tokenizer(word, add_special_tokens=False)["input_ids"]
         ]  # fmt: skip
-        question = Question(tuple(ids), pixels)
+        asked = Encoded(Question(tuple(ids), pixels), view, tuple(unknown), self.marked(clip))
         if target is None:
-            return Encoded(question, view, tuple(unknown))
-        written = tokenizer(self.write(target, view, seed), add_special_tokens=False)["input_ids"]
-        answer_ids = (*written, tokenizer.eos_token_id)
-        truth = Target((target,), view.size)
-        return Encoded(question, view, tuple(unknown), answer_ids, truth)
+            return asked
+        truth = self.truth(target, clip, asked.marked)
+        try:
+            text = self.write(truth, view, seed)
+        except UsageError as error:
+            return replace(asked, truth=truth, problem=str(error))
+        written = tokenizer(text, add_special_tokens=False)["input_ids"]
+        return replace(asked, target=(*written, tokenizer.eos_token_id), truth=truth)
 
-    def write(self, target: Tube, view: View, seed: int) -> str:
-        """The right answer for a target; the seed is for what is drawn at random in it."""
+    def prompt(self, query: Query, view: View) -> str:
+        """What the user says beside the video."""
+        return prompt_of(query, self.codec, view)
+
+    def marked(self, clip: Clip) -> Mapping[int, Tube]:
+        """The objects that carry a number, each as a tube; none where nothing is painted."""
+        del clip
+        return {}
+
+    def truth(self, target: Tube, clip: Clip, marked: Mapping[int, Tube]) -> Target:
+        """What rewards compare an answer with."""
+        return Target((target,), (clip.meta.width, clip.meta.height), marked=marked)
+
+    def write(self, truth: Target, view: View, seed: int) -> str:
+        """The right answer; the seed is for what is drawn at random in it.
+
+        Raises:
+            UsageError: If there is none.
+        """
         del seed
-        return self.codec.render(target, view)
+        text: str = self.codec.render(truth.tubes[0], view)
+        return text
 
-    def read(self, text: str, view: View) -> Parsed:
-        """What a text means."""
-        return self.codec.parse(text, view)
-
-    def grammar(self, view: View) -> Position | None:
+    def grammar(self, view: View, marked: Mapping[int, Tube]) -> Position | None:
         """What may be answered, or None for anything."""
+        del marked
         return self.codec.grammar(view, self.vocabulary) if self.config.constrained else None
 
-    def judged(self, ids: Sequence[int], view: View) -> Judged:
-        """The tokens of an answer as rewards are given it: text and meaning."""
+    def read(self, text: str, view: View, marked: Mapping[int, Tube]) -> Judged:
+        """A text as rewards are given it, with what it means."""
+        del marked
+        return Judged(text, self.codec.parse(text, view))
+
+    def judged(self, ids: Sequence[int], view: View, marked: Mapping[int, Tube]) -> Judged:
+        """The tokens of an answer as rewards are given it."""
         text = self.backbone.tokenizer.decode(ids, skip_special_tokens=True).strip()
-        return Judged(text, self.codec.parse(text, view), ids=tuple(ids))
+        return replace(self.read(text, view, marked), ids=tuple(ids))
 
     def run(self, encoded: Sequence[Encoded]) -> list[tuple[Answer, Encoded]]:
         """The model's answers; queries on one clip share its video."""
         answers = answer(
             self.backbone,
-            [replace(item.question, grammar=self.grammar(item.view)) for item in encoded],
+            [
+                replace(item.question, grammar=self.grammar(item.view, item.marked))
+                for item in encoded
+            ],
             max_new_tokens=self.config.max_new_tokens,
             temperature=self.config.temperature,
             seed=self.config.seed,
@@ -220,7 +255,8 @@ class TextAnswer(Method):
     def decode(self, output: tuple[Answer, Encoded], clip: Clip, query: Query) -> Prediction:
         """The tube that an answer means, or why it means none."""
         said, encoded = output
-        parsed = self.read(said.text, encoded.view)
+        read = self.read(said.text, encoded.view, encoded.marked)
+        parsed = read.parsed.or_draft()
         warnings = [*parsed.repairs]
         if not said.finished:
             warnings.append(f"the answer was cut off after {len(said.ids)} tokens (max_new_tokens)")

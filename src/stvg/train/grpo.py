@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 from stvg.backbones.prefix import Features
-from stvg.errors import StvgError, UsageError
+from stvg.errors import StvgError
 from stvg.progress import Progress, no_progress
 from stvg.train.batches import Step, steps_from
 from stvg.train.distributed import add_gradients, gather, sum_over_all
@@ -45,13 +45,12 @@ from stvg.train.optimise import make_optimiser, rate_at, set_rate
 from stvg.train.page import Sample
 from stvg.train.policy import Policy, features_of
 from stvg.train.recipe import Grpo, Recipe, titles_of
-from stvg.train.rollouts import Rollout, Sums, Writer, add_sums, measure
+from stvg.train.rollouts import Rollout, Sums, Writer, add_sums, measure, mix_of
 from stvg.train.rows import Batch, judge_answers, read_rows
 from stvg.train.running import check_finite, make_makers, precision_of, start
 from stvg.train.showing import sample_of
 from stvg.train.starting import load_learner
 from stvg.train.state import State, find_state, restore
-from stvg.train.tasks.base import Maker
 
 COUNTS = ("queries", "unequal", "groups", "answers", "picks", "tokens", "written", "failed", "cut")
 """What is counted over a whole step; see :func:`counts_of`."""
@@ -85,7 +84,10 @@ def train(recipe: Recipe, *, progress: Progress = no_progress) -> Path:
     student = learner.student.to(accelerator.device)
     policy = Policy.of(recipe, learner, options)
     makers, held_out = make_makers(recipe, learner, accelerator.num_processes)
-    writers = [make_writer(policy, maker, recipe) for maker in makers]
+    writers = [
+        Writer(learner.backbone, maker, mix_of(maker, options), options, recipe.seed)
+        for maker in makers
+    ]
     optimiser = make_optimiser(student, recipe.optimiser)
     state = State() if found is None else restore(found, learner, optimiser)
     keeper = Keeper(
@@ -203,21 +205,6 @@ def draw(
 def has_lesson(counts: Mapping[str, float], options: Grpo) -> bool:
     """Whether anything can be learned from a step."""
     return bool(counts["groups"] or (options.anchor and counts["tokens"]))
-
-
-def make_writer(policy: Policy, maker: Maker, recipe: Recipe) -> Writer:
-    """What answers and judges the queries of a task.
-
-    Raises:
-        UsageError: If it has no method, or the rewards do not fit it.
-    """
-    if maker.method is None:
-        raise UsageError(
-            "expected tasks with a method that answers (kind: benchmark) to learn from answers, "
-            f"found {type(maker).__name__}; write clips of the world with `stvg world`"
-        )
-    mix = maker.method.rewards.of(policy.options.rewards).mix()
-    return Writer(policy.learner.backbone, maker, mix, policy.options, recipe.seed)
 
 
 def sample(policy: Policy, writer: Writer, drawn: Step, device: Any) -> Iterator[Turn]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from stvg.train.batches import StepsOf
 from stvg.train.recipe import Recipe, titles_of
+from stvg.train.rollouts import mix_of
 from stvg.train.rows import Batch
 from stvg.train.running import make_makers, precision_of
 from stvg.train.starting import load_learner
@@ -35,6 +36,12 @@ def preview(recipe: Recipe) -> Iterator[str]:
     for title, maker in zip(titles, makers, strict=True):
         if maker.size is not None:
             yield f"{title}: {maker.size:,} clips, {len(maker.broken):,} unusable"
+        if recipe.grpo is not None:
+            mix = mix_of(maker, recipe.grpo)
+            low, high = mix.bounds
+            rewards = ", ".join(f"{weight:g} {name}" for name, weight in mix.weights.items())
+            yield f"{title}: {recipe.grpo.group} answers to each query, worth {low:g} to {high:g}:"
+            yield f"  {rewards}"
     first = StepsOf(recipe, makers, 0, 1)[0]
     yield f"first batch, of {titles[first.task]}:"
     yield from _in_words(first.parts[0], learner.backbone.tokenizer)

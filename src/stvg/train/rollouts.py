@@ -15,6 +15,7 @@ import torch
 
 from stvg.backbones.prefix import Features
 from stvg.backbones.qwen import QwenBackbone
+from stvg.errors import UsageError
 from stvg.geometry.intervals import intersect_intervals
 from stvg.methods.text_answer import TextAnswer
 from stvg.rewards import Answer, Mix, Total
@@ -116,7 +117,7 @@ class Writer:
     ) -> Iterator[Rollout]:
         """The same for a few of them, whose keys and values are in memory together."""
         options, count = self.options, self.options.group
-        grammars = [self.method.grammar(prompt.view) for prompt in prompts]
+        grammars = [self.method.grammar(each.view, each.truth.marked) for each in prompts]
         prefix = self.backbone.prefill_batch(
             [prompt.ids for prompt in prompts], [[each] for each in features]
         )
@@ -130,7 +131,10 @@ class Writer:
         )
         for number, (prompt, grammar) in enumerate(zip(prompts, grammars, strict=True)):
             own = slice(number * count, (number + 1) * count)
-            answers = [self.method.judged(ids, prompt.view) for ids in written.ids[own]]
+            answers = [
+                self.method.judged(ids, prompt.view, prompt.truth.marked)
+                for ids in written.ids[own]
+            ]
             totals = self.mix(answers, [prompt.truth] * count)
             kept = tuple(
                 place
@@ -159,6 +163,20 @@ class Writer:
     def _seeds(self, prompt: Prompt) -> list[int]:
         dice = random.Random(f"{self.seed}/{prompt.seed}")  # noqa: S311
         return [dice.getrandbits(62) for _ in range(self.options.group)]
+
+
+def mix_of(maker: Maker, options: Grpo) -> Mix:
+    """What answers to the queries of a task are worth.
+
+    Raises:
+        UsageError: If the task has no method, or the rewards do not fit it.
+    """
+    if maker.method is None:
+        raise UsageError(
+            "expected tasks with a method that answers (kind: benchmark) to learn from answers, "
+            f"found {type(maker).__name__}; write clips of the world with `stvg world`"
+        )
+    return maker.method.rewards.of(options.rewards).mix()
 
 
 def is_whole(total: Total) -> bool:

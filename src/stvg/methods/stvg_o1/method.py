@@ -11,14 +11,16 @@ from stvg.errors import UsageError
 from stvg.methods.stvg_o1.config import StvgO1Config
 from stvg.methods.stvg_o1.drafts import draft_of
 from stvg.methods.text_answer import TextAnswer
-from stvg.rewards import StvgO1Rewards
-from stvg.text import Parsed, View
+from stvg.rewards import StvgO1Rewards, Target
+from stvg.text import View
 from stvg.text.drafted import Drafted
-from stvg.types import Tube
 
 
 class StvgO1(TextAnswer):
     """See the module; options in :class:`StvgO1Config`.
+
+    Where the final boxes cannot be used the draft is the answer, and a warning says so; rewards
+    see only what was written as final.
 
     Raises:
         UsageError: If the grammar has no drafts, or as :class:`TextAnswer`.
@@ -37,12 +39,9 @@ class StvgO1(TextAnswer):
                 "use o1, or o1_compact for a model of the procedural world"
             )
 
-    def write(self, target: Tube, view: View, seed: int) -> str:
+    def write(self, truth: Target, view: View, seed: int) -> str:
         """Interval, a draft with noise, the boxes."""
-        assert isinstance(self.codec, Drafted)
+        (target,) = truth.tubes
         draft = draft_of(target, view.size, self.config.draft, seed)
-        return self.codec.render(target, view, draft)
-
-    def read(self, text: str, view: View) -> Parsed:
-        """The final boxes, or the draft where there are none to use; then a repair says so."""
-        return super().read(text, view).or_draft()
+        text: str = self.codec.render(target, view, draft)
+        return text

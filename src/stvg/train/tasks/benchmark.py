@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +29,7 @@ from stvg.data.base import BoxRecord, Record, TubeRecord
 from stvg.errors import MissingExtraError, StvgError, UsageError, WeightsError
 from stvg.excerpt import Excerpt
 from stvg.geometry.boxes import clip_boxes
+from stvg.grounding import Detectors
 from stvg.methods.text_answer import Encoded, TextAnswer
 from stvg.predicting.answering import reason_of
 from stvg.predicting.pictures import picture_meta, prepare_picture
@@ -116,6 +117,11 @@ class Lesson:
     seed: int
     encoded: Encoded
 
+    @property
+    def name(self) -> str:
+        """Video and query, for people."""
+        return f"{self.record.media}, query {self.record.id}"
+
 
 class BenchmarkMaker(Maker):
     """Reads and encodes clips of a benchmark.
@@ -160,6 +166,7 @@ class BenchmarkMaker(Maker):
             raise UsageError(f"{task.annotations}: expected queries with boxes, found none")
         self.size = len(self.sources)
         self.cache = FrameCache(max_bytes=int(task.cache_gb * 2**30)) if task.cache_gb else None
+        self.detectors = Detectors(threads=1)
         self.meta_of = lru_cache(maxsize=4096)(self._meta_of)
         self.order = lru_cache(maxsize=2)(self._order)
 
@@ -189,6 +196,9 @@ class BenchmarkMaker(Maker):
                 broken[source.media] = reason_of(error)
                 continue
             for lesson in encoded:
+                if lesson.encoded.problem is not None:
+                    broken[lesson.name] = lesson.encoded.problem
+                    continue
                 pixels = lesson.encoded.question.pixels
                 if pixels not in videos:
                     videos.append(pixels)
@@ -239,11 +249,16 @@ class BenchmarkMaker(Maker):
         read: dict[object, Clip] = {}
         clips = []
         for query in queries:
-            plan = self.method.plan(excerpt.meta, query).frames
-            if plan is None:
+            plan = self.method.plan(excerpt.meta, query)
+            if plan.frames is None:
                 raise UsageError(f"the method {self.task.method} looks at no frames")
             if plan not in read:
-                read[plan] = excerpt.read(plan, threads=1, progress=no_progress, cache=self.cache)
+                read[plan] = excerpt.read(
+                    plan.frames, threads=1, progress=no_progress, cache=self.cache
+                )
+                if plan.numbered is not None:
+                    tracks = self.detectors.number(excerpt.whole, plan.numbered)
+                    read[plan] = replace(read[plan], numbered=excerpt.cut_tracks(tracks))
             clips.append(read[plan])
         return clips
 
@@ -327,7 +342,7 @@ def _prompt(lesson: Lesson, clip: int) -> Prompt:
     record, encoded = lesson.record, lesson.encoded
     assert encoded.truth is not None
     return Prompt(
-        f"{record.media}, query {record.id}",
+        lesson.name,
         record.query.text,
         lesson.seed,
         clip,

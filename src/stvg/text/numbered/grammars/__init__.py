@@ -1,0 +1,1 @@
+"""One grammar of painted numbers a module; nothing lists them."""
