@@ -13,7 +13,7 @@ import numpy as np
 
 from stvg.errors import UsageError
 from stvg.progress import Progress
-from stvg.types import Clip, Scene, SceneObject, Track, VideoMeta
+from stvg.types import Clip, Scene, Track, Tracks, VideoMeta
 from stvg.video import FrameCache, SamplingPlan, read_clip
 
 
@@ -91,22 +91,28 @@ class Excerpt:
             return scene
         end = self.first + self.meta.frames
         seen = scene.frames_seen
-        cut = [self._cut_object(item) for item in scene.objects]
+        cut = [(item, self._cut_track(item.track)) for item in scene.objects]
         return replace(
             scene,
             video=self.meta,
-            objects=tuple(item for item in cut if item is not None),
+            objects=tuple(replace(item, track=track) for item, track in cut if track is not None),
             frames_seen=seen[(seen >= self.first) & (seen < end)] - self.first,
         )
 
-    def _cut_object(self, item: SceneObject) -> SceneObject | None:
-        """An object with the sights in the excerpt, or None without any."""
-        track = item.track
+    def cut_tracks(self, tracks: Tracks) -> Tracks:
+        """The tracks of the whole video as far as they are seen in the excerpt; ids stay."""
+        if self.is_whole:
+            return tracks
+        cut = [self._cut_track(track) for track in tracks.tracks]
+        return Tracks(self.meta, tuple(track for track in cut if track is not None))
+
+    def _cut_track(self, track: Track) -> Track | None:
+        """A track with the sights in the excerpt, or None without any."""
         low, high = np.searchsorted(track.frames, [self.first, self.first + self.meta.frames])
         if low == high:
             return None
         kept = slice(int(low), int(high))
-        shorter = Track(
+        return Track(
             track.id,
             track.label,
             track.frames[kept] - self.first,
@@ -114,4 +120,3 @@ class Excerpt:
             track.scores[kept],
             None if track.masks is None else track.masks[kept],
         )
-        return replace(item, track=shorter)

@@ -20,10 +20,11 @@ from stvg.excerpt import Excerpt
 from stvg.methods.base import Method, Plan, ScenePlan
 from stvg.perception.choose import load_detector
 from stvg.perception.detect import Detector
+from stvg.perception.prepared import FrontEnd, TracksCache
 from stvg.perception.track import perceive
 from stvg.progress import Stages, no_stages
 from stvg.registry import find_method
-from stvg.types import Clip, Prediction, Query, Scene, VideoMeta
+from stvg.types import Clip, Prediction, Query, Scene, Tracks, VideoMeta
 from stvg.video import probe
 
 
@@ -100,6 +101,8 @@ class Detectors:
     def __init__(self, threads: int = 0, stages: Stages = no_stages) -> None:
         self.threads, self._stages = threads, stages
         self._loaded: dict[tuple[str, float], Detector] = {}
+        self._numbering: dict[FrontEnd, Detector] = {}
+        self._kept = TracksCache()
 
     def get(self, plan: ScenePlan) -> Detector:
         """The detector that a plan names.
@@ -118,6 +121,20 @@ class Detectors:
                 progress=self._stages("fetching weights"),
             )
         return self._loaded[key]
+
+    def number(self, video: VideoMeta, front_end: FrontEnd) -> Tracks:
+        """The numbered objects of a video, found now if they are not kept on disk.
+
+        Raises:
+            StvgError: As :meth:`TracksCache.get`.
+        """
+        kept = self._kept.load(video.path, front_end)
+        if kept is not None:
+            return kept
+        if front_end not in self._numbering:
+            self._numbering[front_end] = front_end.load(self._stages("fetching weights"))
+        detector = self._numbering[front_end]
+        return self._kept.get(video.path, front_end, detector=detector, stages=self._stages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +196,16 @@ def prepare(
                     plan.frames, threads=detectors.threads, progress=stages("reading frames")
                 )
             )
-        clips.append(replace(frames[key], scene=None if scene is None else view.cut(scene)))
+        numbered = None
+        if plan.numbered is not None:
+            numbered = view.cut_tracks(detectors.number(video, plan.numbered))
+        clips.append(
+            replace(
+                frames[key],
+                scene=None if scene is None else view.cut(scene),
+                numbered=numbered,
+            )
+        )
     detect_s = sum(scene.timing_s.get("detect", 0.0) for scene in _distinct(scenes))
     read_s = time.perf_counter() - started - detect_s
     return Prepared(tuple(queries), tuple(clips), read_s, detect_s)

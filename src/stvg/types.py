@@ -446,6 +446,7 @@ class Clip:
         times_s: True presentation time of each frame, (T,).
         frame_indices: Number of each frame in the source, (T,).
         scene: The objects in the video, for methods that plan to use them; else None.
+        numbered: The objects with numbers of their own, for methods that plan to name them.
     """
 
     meta: VideoMeta
@@ -453,6 +454,7 @@ class Clip:
     times_s: FloatArray
     frame_indices: IntArray
     scene: Scene | None = None
+    numbered: Tracks | None = None
 
     def __len__(self) -> int:
         return len(self.frames)

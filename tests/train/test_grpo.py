@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -164,6 +165,54 @@ def test_the_anchor_is_the_supervised_loss(world: Path, tmp_path: Path) -> None:
         assert torch.allclose(found[name], gradient, atol=1e-6, rtol=1e-4), name
 
 
+def test_flat_groups_count_in_the_means(world: Path, tmp_path: Path) -> None:
+    """A group that teaches nothing halves what the other one of the step weighs."""
+    policy, turns = played(made(tmp_path, world))
+    one, other = turns[0].rollouts
+    for kl in (0.0, 1e-12):
+        flat = replace(other, values=torch.zeros_like(other.values))
+        lessons = [each for each in turns[0].lessons if kl or each.rollout is one]
+        turn = replace(turns[0], rollouts=[one, flat], lessons=lessons)
+        counts = counts_of([turn])
+        assert (counts["answers"], counts["unequal"]) == (6, 1)
+    only = replace(turns[0], lessons=[turns[0].lessons[0]])
+    both, alone = counts_of([turns[0]]), counts_of([replace(only, rollouts=[one])])
+    norms = []
+    for counts in (both, alone):
+        policy.learner.student.zero_grad()
+        learn(policy, [only], counts, processes=1)
+        norms.append(
+            sum(float(g.square().sum()) for g in gradients(policy.learner).values()) ** 0.5
+        )
+    assert norms[1] == pytest.approx(2 * norms[0], rel=1e-4)
+
+
+def test_the_reference_has_a_tower_of_its_own(world: Path, tmp_path: Path) -> None:
+    """Encoded once a clip, by the model that the run started from."""
+    options = made(tmp_path, world, grpo={"kl": 0.1}, optimiser={"lr": 1e-3, "tower": 0.5})
+    policy, turns = played(options)
+    before = [lesson.reference for lesson in turns[0].lessons]
+    with torch.no_grad():
+        for each in policy.learner.backbone.model.model.visual.parameters():
+            each.mul_(1.1)
+    first = policy.encode_first(turns[0].batch, policy.encode(turns[0].batch))
+    for lesson, expected in zip(turns[0].lessons, before, strict=True):
+        own = replace(lesson.group.features[0], tokens=first[lesson.rollout.prompt.clip])
+        found = policy.reference(replace(lesson.group, features=[own]))
+        assert torch.allclose(found, expected, atol=1e-6)
+        now = policy.scorer.score(lesson.group).log_probs
+        assert torch.allclose(now, expected, atol=1e-5)  # features of before, the same language
+
+
+def test_what_the_reference_shares(world: Path, tmp_path: Path) -> None:
+    frozen = {"grpo": {"kl": 0.1}, "optimiser": {"lr": 1e-3, "tower": 0}}
+    policy, _ = played(made(tmp_path, world, **frozen))
+    assert policy.first is not None
+    own, first = (each.model.state_dict() for each in (policy.learner.backbone, policy.first))
+    for name, weight in own.items():
+        assert (weight.data_ptr() == first[name].data_ptr()) == ("visual" in name), name
+
+
 def test_old_log_probabilities_are_those_before_the_update(world: Path, tmp_path: Path) -> None:
     options = made(tmp_path, world, grpo={"iterations": 2})
     policy, turns = played(options)
@@ -303,7 +352,55 @@ def test_rewards_that_fail_too_often_end_the_run(world: Path, tmp_path: Path) ->
     options = made(tmp_path / "run", world, samples=100, grpo={"rewards": rewards, "group": 8})
     with pytest.raises(StvgError, match=r"rewards of 64 of the last 64 .*KeyError: 'boxes'"):
         train(options)
-    assert len(lines(tmp_path / "run")) == 3  # steps of 16 answers before there were enough
+    entries = lines(tmp_path / "run")
+    assert len(entries) == 4  # steps of 16 answers until there were enough; the last is told too
+    assert len(entries[0]["faults"]) == 2  # one a query, though all its answers failed
+    assert "KeyError: 'boxes'" in (tmp_path / "run/live.html").read_text().replace("&#x27;", "'")
+
+
+def test_failing_rewards_end_a_run_of_few_answers_too(world: Path, tmp_path: Path) -> None:
+    rewards = reward_file(tmp_path, "raise KeyError('boxes')")
+    options = made(tmp_path / "run", world, samples=100, grpo={"rewards": rewards, "group": 2},
+                   task={"clips": 1})  # fmt: skip
+    with pytest.raises(StvgError, match=r"rewards of 40 of the last 40 answers failed"):
+        train(options)
+
+
+def test_a_reward_without_weight_may_fail(world: Path, tmp_path: Path) -> None:
+    rewards = reward_file(tmp_path, "raise KeyError('boxes')")
+    rewards["others"] = dict.fromkeys(rewards["others"], 0.0)
+    train(made(tmp_path / "run", world, samples=4, grpo={"rewards": rewards}))
+    for entry in lines(tmp_path / "run"):
+        assert entry["share/failed"] == 0
+        assert entry["norm"] > 0
+        assert entry["faults"]  # told all the same
+
+
+def test_rewards_that_do_not_apply_are_no_failures(world: Path, tmp_path: Path) -> None:
+    none = dict.fromkeys(("format", "consistency", "temporal", "spatial", "think"), 0)
+    rewards = {**none, **reward_file(tmp_path, "return [None] * len(completions)")}
+    train(made(tmp_path / "run", world, samples=20, grpo={"rewards": rewards, "group": 8}))
+    for entry in lines(tmp_path / "run"):
+        assert (entry["share/failed"], entry["share/unjudged"], entry["norm"]) == (0, 1, 0)
+    with pytest.raises(UsageError, match="all rewards have the weight 0"):
+        train(made(tmp_path / "other", world, grpo={"rewards": none}))
+
+
+def test_reward_functions_of_trl_are_given_query_and_columns(world: Path, tmp_path: Path) -> None:
+    path = tmp_path / "seen.py"
+    path.write_text(
+        "seen = []\ndef mine(prompts, completions, query, id, **columns):\n"
+        "    seen.append((prompts[0][0]['content'], query[0], id[0]))\n"
+        "    return [0.0] * len(completions)\n"
+    )
+    rewards = {"others": {f"{path}:mine": 1.0}}
+    _, turns = played(made(tmp_path, world, grpo={"rewards": rewards}))
+    (reward,) = [score for rollout in turns[0].rollouts[:1] for name, score in
+                 rollout.totals[0].scores.items() if name.endswith("mine")]  # fmt: skip
+    assert reward.value == 0.0
+    answer = turns[0].rollouts[0].answers[0]
+    assert answer.prompt == turns[0].rollouts[0].prompt.query
+    assert turns[0].rollouts[0].prompt.truth.columns["query"] == answer.prompt
 
 
 def test_answers_that_never_end(world: Path, tmp_path: Path) -> None:
@@ -324,6 +421,58 @@ def test_cut_answers_can_be_left_out(world: Path, tmp_path: Path) -> None:
     for rollout in rollouts:
         assert [rollout.finished[number] for number in rollout.kept] == [True] * len(rollout.kept)
         assert len(rollout.kept) == sum(rollout.finished)
+
+
+def test_clipped_ratios_are_told(world: Path, tmp_path: Path) -> None:
+    train(made(tmp_path, world, samples=4, grpo={"iterations": 3, "low": 0.0, "high": 0.0},
+               optimiser={"lr": 3e-2, "warmup": 0, "tower": 0}))  # fmt: skip
+    assert all(entry["clipped"] > 0 for entry in lines(tmp_path))
+
+
+def test_drawing_ends_when_enough_groups_are_unequal(world: Path, tmp_path: Path) -> None:
+    rewards = {"rewards": {"format": 0, "consistency": 0}, "group": 8}
+    train(made(tmp_path, world, samples=8, grpo={**rewards, "draws": 4}))
+    assert [entry["seen"] for entry in lines(tmp_path)] == [2, 4, 6, 8]
+
+
+def test_a_run_with_several_draws_goes_on_to_the_same_curve(world: Path, tmp_path: Path) -> None:
+    flat = {"format": 1, "consistency": 0, "temporal": 0, "spatial": 0, "think": 0}
+    changes = {"samples": 24, "save_every": 1, "grpo": {"rewards": flat, "draws": 2, "anchor": 1}}
+    train(made(tmp_path / "whole", world, **changes))
+    with pytest.raises(Stopped):
+        train(made(tmp_path / "cut", world, **changes), progress=stop_at(12))
+    train(made(tmp_path / "cut", world, **changes))
+    assert lines(tmp_path / "cut") == lines(tmp_path / "whole")
+
+
+def test_what_may_change_between_starts(whole: Path, world: Path) -> None:
+    more = {**PLAIN, "grpo": {**PLAIN["grpo"], "max_cut": 1.0, "shown": 1, "form": "cache"}}
+    train(made(whole, world, **more))  # done already
+    with pytest.raises(UsageError, match=r"another recipe \(grpo.group was 3, is 4\)"):
+        train(made(whole, world, **{**PLAIN, "grpo": {**PLAIN["grpo"], "group": 4}}))
+
+
+def test_a_method_without_rewards(world: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from stvg.methods.text_answer import TextAnswer\n"
+        "class Mine(TextAnswer):\n    name = 'mine'\n"
+    )
+    with pytest.raises(UsageError, match="the method mine names no rewards"):
+        train(made(tmp_path / "run", world, task={"method": f"{path}:Mine"}))
+
+
+def test_gradients_of_several_types_are_added_up() -> None:
+    from stvg.train.distributed import add_gradients
+
+    doubled = SimpleNamespace(num_processes=2, device="cpu", reduce=lambda t, reduction: 2 * t)
+    weights = [torch.nn.Parameter(torch.ones(2, dtype=kind)) for kind in
+               (torch.float32, torch.bfloat16, torch.float32)]  # fmt: skip
+    weights[0].grad, weights[1].grad = torch.ones(2), torch.ones(2, dtype=torch.bfloat16)
+    add_gradients(doubled, weights)
+    assert [None if each.grad is None else each.grad.tolist() for each in weights] == [
+        [2, 2], [2, 2], None,
+    ]  # fmt: skip
 
 
 def test_flat_groups_are_drawn_again(world: Path, tmp_path: Path) -> None:
@@ -407,13 +556,13 @@ def test_measures_by_hand(world: Path, tmp_path: Path) -> None:
                   {"mine": Score(value, "told", failed=value is None)})
             for value in values
         ),
-        (0, 1), torch.tensor([-1.0, 1.0]),
+        (False, False, True), (0, 1), torch.tensor([-1.0, 1.0]),
     )  # fmt: skip
-    assert rollout.failed == 1
     assert measure([rollout]) == {
         "reward/total": (4.0, 2), "spread/total": (pytest.approx(2**0.5), 1),
         "reward/mine": (4.0, 2), "spread/mine": (pytest.approx(2**0.5), 1),
         "length": (6.0, 3), "share/unreadable": (3, 3), "share/cut": (1, 3),
-        "share/failed": (1, 3), "share/flat": (0.0, 1), "share/no_overlap": (1.0, 1),
+        "share/failed": (1, 3), "share/unjudged": (0, 3), "share/flat": (0.0, 1),
+        "share/no_overlap": (1.0, 1),
     }  # fmt: skip
     assert set(counts_of(turns)) == set(COUNTS)

@@ -229,9 +229,11 @@ class _Layer:
     """One layer: shared keys and values (R, heads, P, D), and tails (B, heads, room, D)."""
 
     def __init__(self, keys: Tensor, values: Tensor, rows: int) -> None:
-        self.keys, self.values = keys, values
+        kind = _computed_in(keys)
+        self.keys, self.values = keys.to(kind), values.to(kind)
         _, heads, _, size = keys.shape
-        self.tail_keys, self.tail_values = (keys.new_zeros(rows, heads, 0, size) for _ in "kv")
+        empty = (rows, heads, 0, size)
+        self.tail_keys, self.tail_values = (self.keys.new_zeros(empty) for _ in "kv")
 
     def make_room(self, used: int) -> None:
         """Let the tails have at least this many places, and twice as many as before if more."""
@@ -242,8 +244,8 @@ class _Layer:
             self.tail_values = _with_zeros(self.tail_values, more)
 
     def write(self, keys: Tensor, values: Tensor, call: _Call) -> None:
-        """Put keys and values (1, heads, N, D) into the tails, of whatever type they are there."""
-        kind = self.tail_keys.dtype  # under autocast values are of another type than keys
+        """Put keys and values (1, heads, N, D) into the tails."""
+        kind = self.tail_keys.dtype  # under autocast keys come in another type than values
         self.tail_keys[call.by_row.groups, :, call.slots] = keys[0].transpose(0, 1).to(kind)
         self.tail_values[call.by_row.groups, :, call.slots] = values[0].transpose(0, 1).to(kind)
 
@@ -267,7 +269,7 @@ class _Readable:
         """
         layer, call = self.layer, self.call
         heads = layer.keys.shape[1]
-        packed = queries[0].transpose(0, 1).contiguous()
+        packed = queries[0].transpose(0, 1).to(layer.keys.dtype).contiguous()
         packed = packed.unflatten(1, (heads, -1))  # (N, KV heads, g, D)
         hidden = None if call.hidden is None else call.hidden[:, None, None, None]
         trunk, trunk_sum = _attend_part(
@@ -331,6 +333,14 @@ def _attend_part(
         for part in parts
     )
     return read, logarithm
+
+
+def _computed_in(keys: Tensor) -> Any:
+    """The type in which products are computed: under autocast its own, else that of the keys."""
+    import torch
+
+    kind = keys.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else keys.dtype
 
 
 def _with_zeros(tensor: Tensor, more: int) -> Tensor:

@@ -31,8 +31,13 @@ def resolve_model(model: str, method: str) -> str:
 
     Raises:
         UsageError: If there is no embedded checkpoint for the method.
+        WeightsError: If the name can only be a folder, and there is none.
     """
     if model != TINY and not model.startswith(f"{TINY}/"):
+        if model.count("/") > 1 and not Path(model).exists():  # hub ids have one
+            raise WeightsError(
+                f"there is no folder {model} with a model; train it first, or name another model"
+            )
         return model
     wanted = model.partition("/")[2] or method
     root = Path(str(files("stvg"))) / TINY

@@ -10,6 +10,8 @@ import typer
 from stvg.cli.common import (
     JsonOption,
     QuietOption,
+    SetOption,
+    ThreadsOption,
     check_outputs,
     note,
     print_json,
@@ -167,6 +169,81 @@ def check(
         raise typer.Exit(1)
 
 
+@data.command("prepare-tracks")
+def prepare_tracks(
+    benchmark: BenchmarkArgument,
+    annotations: AnnotationsOption,
+    videos: Annotated[Path, typer.Option(help="Folder with the videos.", show_default=False)],
+    trajectories: TrajectoriesOption = None,
+    companions: WithOption = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Also write them here, named as their videos.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write the number of every query to this JSON.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Where results are kept; default the user's cache.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Videos prepared at the same time.")] = 1,
+    detector: Annotated[
+        str, typer.Option(help="Name, YOLOX .onnx, or transformers folder or hub id.")
+    ] = "yolox_nano",
+    classes: Annotated[
+        str,
+        typer.Option(help='Keep these classes, or look for these words: "person, red cup".'),
+    ] = "",
+    threshold: Annotated[float, typer.Option(help="Drop detections below this confidence.")] = 0.1,
+    assignments: SetOption = None,
+    threads: ThreadsOption = 1,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Find and number the objects of all videos of a benchmark, once.
+
+    What is done is kept by the content of the video and all options, so the command can be killed
+    and started again. Options for `--set` are those of `NumberingConfig`.
+
+    Exit code: 0 done, 1 a video could not be prepared, 2 wrong usage.
+
+    Example: `stvg data prepare-tracks hcstvg_v2 -a val_v2.json --videos clips --workers 8`
+    """
+    import json
+
+    from stvg.formats.atomic import atomic_path
+    from stvg.perception.benchmark import number_benchmark
+    from stvg.perception.numbering import NumberingConfig
+    from stvg.perception.prepared import FrontEnd, TracksCache
+
+    words = tuple(word.strip() for word in classes.split(",") if word.strip())
+    config = NumberingConfig.from_assignments(assignments or [])
+    front_end = FrontEnd(detector, words, threshold, config, threads)
+    further = companion_files(companions, trajectories)
+    check_outputs({"the annotations": annotations, **named_inputs(further)}, report=report)
+    with progress_bars(quiet=quiet or as_json) as stages:
+        found = number_benchmark(
+            benchmark,
+            annotations,
+            videos,
+            front_end,
+            TracksCache(cache),
+            companions=further,
+            workers=workers,
+            folder=folder,
+            progress=stages("numbering objects"),
+        )
+    if report is not None:
+        with atomic_path(report) as temporary:
+            text = json.dumps(found.document(), indent=1, ensure_ascii=False)
+            temporary.write_text(text + "\n", encoding="utf-8")
+    if as_json:
+        print_json(found.document())
+    elif not quiet:
+        _show_numbering(found.document())
+    if found.problems:
+        raise typer.Exit(1)
+
+
 def companion_files(given: list[str] | None, trajectories: Path | None) -> dict[str, Path]:
     """Further files by name.
 
@@ -239,6 +316,24 @@ def _show_report(report: dict[str, Any], meanings: dict[str, str]) -> None:
     more = len(findings) - _SHOWN
     rest = [f"and {more:,} more; --out or --json gives them all"] if more > 0 else []
     _print(*lines, *(["", kinds, "", each, *rest] if findings else []))
+
+
+def _show_numbering(found: dict[str, Any]) -> None:
+    """What became of the videos, then which share of the queries has a number."""
+    lines = [
+        f"{found['videos']:,} videos: {found['prepared']:,} prepared, {found['kept']:,} were "
+        f"already, {len(found['problems']):,} failed"
+    ]
+    lines += [f"{name}: {reason}" for name, reason in list(found["problems"].items())[:_SHOWN]]
+    table = _table("", "queries", "share", "m_vIoU, right number and time")
+    queries = max(found["queries"], 1)
+    rows = [("with a target", found["queries"], found["ceiling"]),
+            ("with a number", found["matched"], found["ceiling_of_matched"])]  # fmt: skip
+    for name, count, ceiling in rows:
+        table.add_row(name, f"{count:,}", f"{count / queries:.1%}", f"{100 * ceiling:.1f}")
+    for reason, count in found["reasons"].items():
+        table.add_row(f"none: {reason}", f"{count:,}", f"{count / queries:.1%}", "")
+    _print(*lines, "", table)
 
 
 def _table(*columns: str) -> Table:

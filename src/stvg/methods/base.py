@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from stvg.config import Config
+from stvg.perception.prepared import FrontEnd
 from stvg.perception.track import TrackingConfig
 from stvg.types import Clip, Prediction, Query, Tube, VideoMeta
 from stvg.video import SamplingPlan
@@ -45,10 +46,12 @@ class Plan:
     Attributes:
         frames: Which frames at what size, or None when it looks at no frames itself.
         scene: Which objects, or None when it needs none.
+        numbered: What finds and numbers the objects, kept on disk once it has; or None.
     """
 
     frames: SamplingPlan | None = None
     scene: ScenePlan | None = None
+    numbered: FrontEnd | None = None
 
 
 class Method(ABC):
@@ -81,9 +84,7 @@ class Method(ABC):
         """What frames and objects the method wants for this query."""
 
     @abstractmethod
-    def encode(
-        self, clip: Clip, query: Query, target: Tube | None = None, *, seed: int = 0
-    ) -> Any:
+    def encode(self, clip: Clip, query: Query, target: Tube | None = None, *, seed: int = 0) -> Any:
         """What the model sees; with a target also the labels that training needs.
 
         The seed decides what is drawn at random in the labels.

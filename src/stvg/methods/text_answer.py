@@ -192,7 +192,9 @@ class TextAnswer(Method):
         asked = Encoded(Question(tuple(ids), pixels), view, tuple(unknown), self.marked(clip))
         if target is None:
             return asked
-        truth = self.truth(target, clip, asked.marked)
+        truth = replace(
+            self.truth(target, clip, asked.marked), columns={"query": query.text, "id": query.id}
+        )
         try:
             text = self.write(truth, view, seed)
         except UsageError as error:

@@ -1,13 +1,13 @@
 """From what a user types to a detector.
 
-The name of known YOLOX weights, a path to a YOLOX ``.onnx`` file, ``blobs``, a hub id or folder of
-a ``transformers`` detector, or ``file.py:Class`` for one's own; and any of them reduced to some of
-its classes.
+The name of known YOLOX weights, a path to a YOLOX ``.onnx`` file, ``blobs`` or ``figures``, a hub
+id or folder of a ``transformers`` detector, or ``file.py:Class`` for one's own; and any of them
+reduced to some of its classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,15 @@ from stvg.errors import UsageError
 from stvg.perception import yolox
 from stvg.perception.blobs import BlobDetector
 from stvg.perception.detect import Detections, Detector
+from stvg.perception.figures import FigureDetector
 from stvg.progress import Progress, no_progress
 from stvg.registry import load_object, suggest
 from stvg.types import ByteArray
+
+_WITHOUT_WEIGHTS: dict[str, Callable[[float], Detector]] = {
+    "blobs": BlobDetector,
+    "figures": FigureDetector,
+}
 
 
 def load_detector(
@@ -28,9 +34,10 @@ def load_detector(
     """The detector behind a name, a path, a hub id or a reference.
 
     Args:
-        name: ``yolox_nano``; ``path/to/model.onnx`` (YOLOX); ``blobs`` (drawn clips); a hub id
-            such as ``IDEA-Research/grounding-dino-tiny`` or a local folder (``transformers``); or
-            ``package.module:Class`` / ``file.py:Class``, called with ``threshold``.
+        name: ``yolox_nano``; ``path/to/model.onnx`` (YOLOX); ``blobs``, ``figures`` (drawn clips);
+            a hub id such as ``IDEA-Research/grounding-dino-tiny`` or a local folder
+            (``transformers``); or ``package.module:Class`` / ``file.py:Class``, called with
+            ``threshold``.
         threshold: Boxes below this confidence are dropped, in [0, 1).
         threads: CPU threads, 0 for all.
         progress: Told about bytes while weights are fetched.
@@ -42,8 +49,8 @@ def load_detector(
     """
     if not 0 <= threshold < 1:
         raise UsageError(f"expected a detection threshold in [0, 1), found {threshold}")
-    if name == "blobs":
-        return BlobDetector(threshold)
+    if name in _WITHOUT_WEIGHTS:
+        return _WITHOUT_WEIGHTS[name](threshold)
     if ":" in name and not Path(name).exists():
         return _own_detector(name, threshold)
     if name in yolox.PUBLISHED or name.endswith(".onnx"):
@@ -55,9 +62,9 @@ def load_detector(
 
         return TransformersDetector.load(name, threshold=threshold, threads=threads)
     raise UsageError(
-        f"there is no detector {name!r}, {suggest(name, [*yolox.PUBLISHED, 'blobs'])}; or give a "
-        "path to a YOLOX .onnx file, a folder or hub id (owner/name) of a transformers detector, "
-        "or file.py:Class"
+        f"there is no detector {name!r}, {suggest(name, [*yolox.PUBLISHED, *_WITHOUT_WEIGHTS])}; "
+        "or give a path to a YOLOX .onnx file, a folder or hub id (owner/name) of a transformers "
+        "detector, or file.py:Class"
     )
 
 

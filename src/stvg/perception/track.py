@@ -4,9 +4,9 @@ Association is done by the ``trackers`` library (C-BIoU by default: Yang et al.,
 arXiv:2211.14317, whose widened boxes keep hold of small fast things such as balls). Around it:
 suppression of one thing detected as two classes, measurement of colours, joining of the pieces
 that the tracker lost hold of (:mod:`stvg.perception.join`), removal of flickers. Trackers name an
-object only when they see it for the second time; the sight before is added here, so a track begins
-where its object does. Frames are streamed, so memory grows with the boxes found, not with the
-pictures.
+object only when they are sure of it; from there it is followed backwards through what belonged to
+no track, so a track begins where its object does. Frames are streamed, so memory grows with the
+boxes found, not with the pictures.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import inspect
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from stvg.geometry.boxes import box_area, box_iou, clip_boxes
 from stvg.perception.appearance import COLOURS, PARTS, describe_box
 from stvg.perception.detect import Detections, Detector
 from stvg.perception.join import Fragment, JoinConfig, join_fragments
+from stvg.perception.rejoin import join_shots
 from stvg.progress import Progress, no_progress
 from stvg.registry import load_object, suggest
 from stvg.types import ByteArray, FloatArray, Scene, SceneObject, Track, VideoMeta
@@ -37,6 +38,7 @@ from stvg.video import SamplingPlan, iter_frames, probe
 
 _INSIDE = 0.8  # share of the smaller box that makes it a part of the larger
 _UNSURE = 0.4  # share of the surer one's confidence below which a part is dropped
+_SAME = 0.3  # overlap from which a detection of less than the starting score is an earlier sight
 
 
 class TrackingConfig(Config):
@@ -59,6 +61,12 @@ class TrackingConfig(Config):
     )
     min_boxes: int = Field(3, ge=1, description="tracks with fewer boxes are dropped as flicker")
     join: JoinConfig = Field(JoinConfig(), description="how pieces of one object are joined")
+    same_look: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="likeness of colours from which objects of two shots are one; 1 joins none",
+    )
 
 
 def perceive(
@@ -67,6 +75,7 @@ def perceive(
     config: TrackingConfig | None = None,
     *,
     words: Sequence[str] = (),
+    cuts: Sequence[int] = (),
     threads: int = 0,
     progress: Progress = no_progress,
 ) -> Scene:
@@ -77,6 +86,8 @@ def perceive(
         detector: What looks at the frames.
         config: How often and how strictly; default :class:`TrackingConfig`.
         words: What an open-vocabulary detector looks for.
+        cuts: Frames with which a new shot begins (:func:`stvg.perception.shots.find_cuts`). Nothing
+            is followed across a cut; objects of several shots are joined by their looks.
         threads: Decoder threads, 0 for the decoder's choice.
         progress: Told the frames done and their number.
 
@@ -92,30 +103,36 @@ def perceive(
     meta = video if isinstance(video, VideoMeta) else probe(video)
     plan = SamplingPlan(fps=config.fps, long_side=detector.long_side)
     looks = np.unique(meta.frame_at(plan.times(meta)))
-    step_s = float(np.median(np.diff(meta.times_s[looks]))) if len(looks) > 1 else 1 / meta.fps
-    tracker = _make_tracker(config, float(step_s))
+    step_s = (
+        float(np.median(np.diff(meta.times_s[looks]))) if len(looks) > 1 else 1 / float(meta.fps)
+    )
+    tracker = _make_tracker(config, step_s)
     fragments: dict[int, Fragment] = defaultdict(Fragment)
+    shots = [fragments]
     vocabulary: dict[str, int] = {}
-    before: _Look | None = None
+    history: list[_Look] = []
     started, detecting_s = time.perf_counter(), 0.0
     for done, (index, time_s, frame) in enumerate(iter_frames(meta, plan, threads=threads), 1):
+        if history and any(history[-1].index < cut <= index for cut in cuts):
+            tracker, history, fragments = _make_tracker(config, step_s), [], defaultdict(Fragment)
+            shots.append(fragments)
         detecting = time.perf_counter()
         (found,) = detector.detect(frame[None], words)
         detecting_s += time.perf_counter() - detecting
-        look = _Look(index, frame, _drop_doubles(found, config.same_thing_iou))
-        taken = _associate(tracker, look, vocabulary, time_s)
+        look = _Look(index, time_s, frame, _drop_doubles(found, config.same_thing_iou))
+        taken = _associate(tracker, look, vocabulary)
         for row, number in taken.items():
-            if number not in fragments and before is not None:
-                sight = before.first_sight(look.found.boxes[row])
-                if sight is not None:
-                    before.add(sight, fragments[number], meta)
+            if number not in fragments:
+                _follow_back(history, look, row, fragments[number], meta, config)
             look.add(row, fragments[number], meta)
             fragments[number].number = number
-        sure = look.found.scores >= config.start_score
-        look.free = [int(row) for row in np.flatnonzero(sure) if row not in taken]
-        before = look
+        look.close(taken)
+        history.append(look)
         progress(done, len(looks))
-    joined = join_fragments(list(fragments.values()), meta, config.join, looks)
+    joined = join_shots(
+        [join_fragments(list(shot.values()), meta, config.join, looks) for shot in shots],
+        config.same_look,
+    )
     other_s = time.perf_counter() - started - detecting_s
     classes = tuple(words) if detector.classes is None else detector.classes
     return Scene(
@@ -139,32 +156,58 @@ class _Look:
 
     Attributes:
         index: Number of the frame in the video.
-        frame: Its picture (H, W, 3) at the size the detector saw.
+        time_s: When it is shown.
+        frame: Its picture (H, W, 3) at the size the detector saw; without pixels once it is closed.
         found: Boxes in pixels of that picture.
-        free: Rows of sure detections that belong to no track.
+        free: Colours of the detections that belong to no track, by row; known once it is closed.
     """
 
     index: int
+    time_s: float
     frame: ByteArray
     found: Detections
-    free: list[int] = field(default_factory=list)
+    free: dict[int, FloatArray] = field(default_factory=dict)
 
     def add(self, row: int, piece: Fragment, meta: VideoMeta) -> None:
         """Append a detection to a piece, with its box in pixels of the original frame."""
-        box = self.found.boxes[row]
+        box, colours = self.found.boxes[row], self.free.pop(row, None)
         scale = np.array([meta.width / self.frame.shape[1], meta.height / self.frame.shape[0]] * 2)
         piece.frames.append(self.index)
         piece.boxes.append(clip_boxes((box * scale)[None], meta.width, meta.height)[0])
         piece.scores.append(float(self.found.scores[row]))
         piece.labels.append(self.found.labels[row])
-        piece.colours.append(describe_box(self.frame, box))
+        piece.colours.append(describe_box(self.frame, box) if colours is None else colours)
 
-    def first_sight(self, box: FloatArray) -> int | None:
-        """Take the free detection that overlaps a box of the next look most, if any does."""
-        overlap = box_iou(self.found.boxes[self.free], box[None])[:, 0]
-        if not overlap.any():
-            return None
-        return self.free.pop(int(overlap.argmax()))
+    def close(self, taken: Mapping[int, int]) -> None:
+        """Measure what belongs to no track and let go of the pixels."""
+        rows = (row for row in range(len(self.found)) if row not in taken)
+        self.free = {row: describe_box(self.frame, self.found.boxes[row]) for row in rows}
+        self.frame = np.broadcast_to(np.uint8(0), self.frame.shape)  # keeps the size alone
+
+    def earlier_sight(self, box: FloatArray, start_score: float) -> int | None:
+        """The free detection that overlaps a box of a later look most, if one may be the same."""
+        rows = np.array(list(self.free), np.int64)
+        overlap = box_iou(self.found.boxes[rows], box[None])[:, 0]
+        least = np.where(self.found.scores[rows] >= start_score, 0.0, _SAME)
+        overlap = np.where(overlap > least, overlap, 0.0)
+        return int(rows[overlap.argmax()]) if overlap.any() else None
+
+
+def _follow_back(
+    history: Sequence[_Look], look: _Look, row: int, piece: Fragment, meta: VideoMeta,
+    config: TrackingConfig,
+) -> None:  # fmt: skip
+    """Begin a piece with the earlier sights of an object that a look named for the first time."""
+    box, time_s, sights = look.found.boxes[row], look.time_s, []
+    for earlier in reversed(history):
+        if time_s - earlier.time_s > config.lost_s and earlier is not history[-1]:
+            break
+        sight = earlier.earlier_sight(box, config.start_score)
+        if sight is not None:
+            sights.append((earlier, sight))
+            box, time_s = earlier.found.boxes[sight], earlier.time_s
+    for earlier, sight in reversed(sights):
+        earlier.add(sight, piece, meta)
 
 
 def _tracker_classes() -> dict[str, Any]:
@@ -231,9 +274,7 @@ def _containment(boxes: FloatArray) -> FloatArray:
     return np.asarray(shared / np.maximum(np.minimum(areas[:, None], areas[None]), 1e-9))
 
 
-def _associate(
-    tracker: Any, look: _Look, vocabulary: dict[str, int], time_s: float
-) -> dict[int, int]:
+def _associate(tracker: Any, look: _Look, vocabulary: dict[str, int]) -> dict[int, int]:
     """Track number by row of the detections that belong to a track."""
     import supervision
 
@@ -248,7 +289,7 @@ def _associate(
     )
     # Only a tracker that makes up for the motion of the camera wants to see the picture, in BGR.
     seen = {"frame": look.frame[..., ::-1]} if getattr(tracker, "enable_cmc", False) else {}
-    result = tracker.update(detections, timestamp=time_s, **seen)
+    result = tracker.update(detections, timestamp=look.time_s, **seen)
     if not len(result):
         return {}
     return {

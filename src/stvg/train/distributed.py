@@ -47,14 +47,16 @@ def add_gradients(accelerator: Any, parameters: Iterable[Any]) -> None:
     has = torch.tensor([float(each.grad is not None) for each in trained])
     counts = accelerator.reduce(has.to(accelerator.device), reduction="sum").tolist()
     reached = [each for each, count in zip(trained, counts, strict=True) if count]
-    if not reached:
-        return
-    flat = torch.cat(
-        [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in reached]
-    )
-    flat = accelerator.reduce(flat, reduction="sum")
-    for each, part in zip(reached, flat.split([p.numel() for p in reached]), strict=True):
-        each.grad = part.view_as(each)
+    kinds: dict[Any, list[Any]] = {}
+    for each in reached:
+        kinds.setdefault(each.dtype, []).append(each)
+    for some in kinds.values():
+        flat = torch.cat(
+            [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in some]
+        )
+        flat = accelerator.reduce(flat, reduction="sum")
+        for each, part in zip(some, flat.split([p.numel() for p in some]), strict=True):
+            each.grad = part.view_as(each)
 
 
 def gather(accelerator: Any, items: Sequence[Any]) -> list[Any]:

@@ -10,8 +10,8 @@ How it differs from the textbook:
    reference log-probabilities, in the loss and its gradient (:mod:`stvg.train.group`).
 2. Placeholders of images and videos are never sampled, and tokens that a grammar forces take part
    in no ratio: the policy that is trained is the one that answers.
-3. Groups whose answers are all worth the same are not scored, unless the divergence from the
-   reference counts; with ``draws`` further queries take their place.
+3. Groups whose answers are all worth the same count in the means, but are not scored, unless the
+   divergence from the reference counts; with ``draws`` further queries come beside them.
 4. ``anchor`` mixes in the supervised loss on the right answers to the same queries, from the same
    features, for small models, which otherwise forget their grammar.
 5. A reward that raises or is no number costs its answer the place in the group, is told by name,
@@ -77,7 +77,8 @@ def train(recipe: Recipe, *, progress: Progress = no_progress) -> Path:
             :func:`stvg.train.sft.train`.
         StvgError: If too many rewards fail or too many answers do not end, or as there.
     """
-    options = recipe.grpo or Grpo()
+    options = recipe.grpo
+    assert options is not None
     accelerator = start(recipe)
     found = find_state(recipe)
     learner = load_learner(recipe, precision=precision_of(recipe))
@@ -105,27 +106,31 @@ def train(recipe: Recipe, *, progress: Progress = no_progress) -> Path:
         sums, norm = measure([each for turn in turns for each in turn.rollouts]), 0.0
 
         # Loss and update, as often as the recipe says on the same answers.
-        for iteration in range(options.iterations if has_lesson(counts, options) else 0):
+        for _ in range(options.iterations if has_lesson(counts, options) else 0):
             optimiser.zero_grad()
             learned = learn(policy, turns, counts, processes=ranks)
             add_gradients(accelerator, student.parameters())
             norm = float(accelerator.clip_grad_norm_(student.parameters(), recipe.optimiser.clip))
-            check_finite(norm, state.step, "answers")
+            check_finite(norm, state.step, "learning from answers")
             optimiser.step()
-            if iteration == 0:
-                add_sums(sums, learned)
+            add_sums(sums, learned)
 
         # Log, show, save.
         state.step += 1
         for own in gather(accelerator, [sums]):
             keeper.tally.note(own)
-        check_answers(state, counts, turns, accelerator, options)
+        note_answers(state, counts, turns, accelerator)
+        problem = problem_with(state, options)
         keeper.after_step(
             before,
             {"rate": rate, "norm": round(norm, 4)},
             state.tell_faults,
             partial(samples_of, turns, policy, state.step),
+            is_end=problem is not None,
         )
+        if problem is not None:
+            raise StvgError(problem)
+        del turns  # its pixels and features, before the next ones come
     return keeper.close()
 
 
@@ -219,8 +224,9 @@ def sample(policy: Policy, writer: Writer, drawn: Step, device: Any) -> Iterator
                 for each in batch.prompts
             ]
             rollouts = writer.write(batch.prompts, features)
+        first = policy.encode_first(batch, tokens)
         lessons = [
-            _lesson(policy, writer, batch, rollout, own)
+            _lesson(policy, writer, rollout, own, first)
             for rollout, own in zip(rollouts, features, strict=True)
             if rollout.kept and (policy.options.kl or not rollout.is_flat)
         ]
@@ -228,9 +234,12 @@ def sample(policy: Policy, writer: Writer, drawn: Step, device: Any) -> Iterator
 
 
 def _lesson(
-    policy: Policy, writer: Writer, batch: Batch, rollout: Rollout, features: Features
+    policy: Policy, writer: Writer, rollout: Rollout, features: Features, first: Sequence[Tensor]
 ) -> Lesson:
-    """A group with its log-probabilities before the update."""
+    """A group with its log-probabilities before the update.
+
+    ``first`` is what the model that the run started from makes of each clip.
+    """
     kept = [rollout.ids[number] for number in rollout.kept]
     group = Group(rollout.prompt.ids, [features], kept, rollout.grammar)
     old = reference = None
@@ -238,7 +247,8 @@ def _lesson(
         with torch.no_grad():
             old = policy.scorer.score(group).log_probs
     if policy.options.kl:
-        reference = policy.reference(group, batch, rollout.prompt.clip)
+        own = replace(features, tokens=first[rollout.prompt.clip])
+        reference = policy.reference(replace(group, features=[own]))
     return Lesson(rollout, group, writer.method.config.max_new_tokens, old, reference)
 
 
@@ -246,9 +256,9 @@ def counts_of(turns: Sequence[Turn]) -> dict[str, float]:
     """What this process has in a step.
 
     Returns:
-        ``queries``; those answered unequally well (``unequal``) and those that are learned from
-        (``groups``) with their ``answers`` and ``picks``; ``tokens`` of right answers; answers
-        ``written``, whose rewards ``failed``, that were ``cut`` off.
+        ``queries``, those answered unequally well (``unequal``), those that are scored
+        (``groups``); ``answers`` with a reward, of flat groups too, and their ``picks``; ``tokens``
+        of right answers; answers ``written``, whose rewards ``failed``, that were ``cut`` off.
     """
     found = dict.fromkeys(COUNTS, 0.0)
     for turn in turns:
@@ -257,12 +267,11 @@ def counts_of(turns: Sequence[Turn]) -> dict[str, float]:
             found["queries"] += 1
             found["unequal"] += not rollout.is_flat
             found["written"] += len(rollout.ids)
-            found["failed"] += rollout.failed
-            found["cut"] += sum(not each for each in rollout.finished)
-        for lesson in turn.lessons:
-            found["groups"] += 1
-            found["answers"] += len(lesson.rollout.kept)
-            found["picks"] += sum(lesson.rollout.picks[number] for number in lesson.rollout.kept)
+            found["failed"] += sum(rollout.failed)
+            found["cut"] += rollout.cut
+            found["answers"] += len(rollout.kept)
+            found["picks"] += sum(rollout.picks[number] for number in rollout.kept)
+        found["groups"] += len(turn.lessons)
     return found
 
 
@@ -285,6 +294,8 @@ def learn(
     told = {"loss/policy": 0.0, "kl": 0.0, "clipped": 0.0}
     sums: Sums = {}
     for turn in turns:
+        if not turn.lessons and not policy.options.anchor:
+            continue
         graph = policy.encode(turn.batch) if policy.trains_tower else turn.tokens
         leaves = [each.detach().requires_grad_(each.requires_grad) for each in graph]
         for lesson in turn.lessons:
@@ -350,43 +361,40 @@ def _learn_anchor(
     return float(sums["answer"].detach()), float(batch.counts["answer"])
 
 
-def check_answers(
-    state: State,
-    counts: Mapping[str, float],
-    turns: Sequence[Turn],
-    accelerator: Any,
-    options: Grpo,
+def note_answers(
+    state: State, counts: Mapping[str, float], turns: Sequence[Turn], accelerator: Any
 ) -> None:
-    """Remember rewards that failed; stop where they fail or answers do not end too often.
-
-    Raises:
-        StvgError: With shares and a sample.
-    """
-    own = [fault for turn in turns for rollout in turn.rollouts for fault in rollout.faults]
-    faults = gather(accelerator, own)
-    state.faults += faults[: _TOLD - len(state.faults)]
+    """Remember how many rewards failed and answers were cut off in a step, with samples."""
+    rollouts = [rollout for turn in turns for rollout in turn.rollouts]
+    faults = [fault for rollout in rollouts for fault in rollout.faults]
+    cut = [rollout.prompt.name for rollout in rollouts if rollout.cut]
+    found = gather(accelerator, [(faults[:_TOLD], cut[:1])])
+    every = [fault for own, _ in found for fault in own]
+    state.faults += every[: _TOLD - len(state.faults)]
+    for name in (name for _, own in found for name in own):
+        state.samples["cut"] = name
+    for fault in every:
+        state.samples["failed"] = "{reward} on {sample}: {reason}".format(**fault)
     news = [int(counts[name]) for name in ("written", "failed", "cut")]
     state.recent = [*state.recent, news][-_WINDOW:]
+
+
+def problem_with(state: State, options: Grpo) -> str | None:
+    """Why a run cannot go on: rewards fail or answers do not end too often; None where it can."""
     written, failed, cut = (sum(column) for column in zip(*state.recent, strict=True))
-    if written < _ENOUGH:
-        return
+    if written < _ENOUGH and len(state.recent) < _WINDOW:
+        return None
     if failed > options.max_failed * written:
-        some = "; ".join(
-            f"{each['reward']} on {each['sample']}: {each['reason']}"
-            for each in (faults or state.faults)[:3]
-        )
-        raise StvgError(
+        return (
             f"rewards of {failed} of the last {written} answers failed, more than max_failed "
-            f"{options.max_failed:g} allows; the newest: {some}. Mend the reward, then start "
-            "again: the run goes on from its newest checkpoint"
+            f"{options.max_failed:g} allows; the newest: {state.samples['failed']}. Mend the "
+            "reward, then start again: the run goes on from its newest checkpoint"
         )
     if cut > options.max_cut * written:
-        some = next(
-            rollout.prompt.name
-            for turn in turns for rollout in turn.rollouts if not all(rollout.finished)
-        )  # fmt: skip
-        raise StvgError(
+        return (
             f"{cut} of the last {written} answers were cut off before they ended, more than "
-            f"max_cut {options.max_cut:g} allows, the newest to {some}; raise max_new_tokens in "
-            "the options of the task's method, or begin with a model that was taught the grammar"
+            f"max_cut {options.max_cut:g} allows, the newest to {state.samples['cut']}; raise "
+            "max_new_tokens in the options of the task's method, or begin with a model that was "
+            "taught the grammar, in another folder (out=...)"
         )
+    return None

@@ -69,6 +69,8 @@ class Keeper:
         numbers: Mapping[str, Any],
         tell: Callable[[], Mapping[str, Any]] = dict,
         show: Callable[[], Sequence[Sample]] = list,
+        *,
+        is_end: bool = False,
     ) -> None:
         """Note a step; log, show, validate and save where it is time.
 
@@ -77,6 +79,7 @@ class Keeper:
             numbers: Of the step, for a line of the log.
             tell: Gives what else the line tells; called where there is one.
             show: Gives samples for the live page; called where there is a line.
+            is_end: Whether the run cannot go on; then the step is told, and not saved.
 
         Raises:
             OutputError: If the log or the checkpoint cannot be written.
@@ -87,9 +90,12 @@ class Keeper:
         state.seconds = time.perf_counter() - self._began
         state.cpu_s = time.process_time() - self._cpu_began
         where = {"step": state.step, "seen": state.seen}
-        if is_last or state.step % recipe.log_every == 0:
+        has_line = is_last or is_end or state.step % recipe.log_every == 0
+        if has_line:
             self.log.write({**where, **numbers, **self._clocks(), **self.tally.take(), **tell(),
                             **state.tell_broken(self.accelerator)})  # fmt: skip
+        if is_end:
+            return
         if is_last or crosses(before, state.seen, recipe.validate_every):
             measured = validate(
                 recipe, self.learner.student, self.learner.backbone, self.held_out,
@@ -97,9 +103,9 @@ class Keeper:
             )  # fmt: skip
             if measured:
                 self.log.write({**where, **measured})
-        if self.is_main and (is_last or state.step % recipe.log_every == 0):
+        if self.is_main and has_line:
             title = f"{self.out.name}: {', '.join(titles_of(recipe.tasks))}"
-            write_page(self.out / PAGE, title, self.log.entries, show(), is_over=is_last)
+            write_page(self.out / PAGE, title, self.log.entries, show(), is_over=is_last or is_end)
         if is_last or state.step % recipe.save_every == 0:
             if self.is_main:
                 state.tally = self.tally.totals

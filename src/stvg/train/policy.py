@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -43,7 +44,9 @@ class Policy:
         precision = precision_of(recipe)
         first = None
         if options.kl and recipe.lora is None:
-            model = copy.deepcopy(learner.backbone.model).requires_grad_(False).eval()
+            weights = learner.backbone.model.parameters()
+            frozen = {id(each): each for each in weights if not each.requires_grad}
+            model = copy.deepcopy(learner.backbone.model, frozen).requires_grad_(False).eval()
             first = replace(learner.backbone, model=model)
         scorer = GroupScorer(
             learner.backbone,
@@ -72,15 +75,35 @@ class Policy:
         """What the tower makes of each clip, (N, C) tokens; with a graph where gradients are on."""
         return self._encode(self.learner.backbone, batch)
 
-    def reference(self, group: Group, batch: Batch, clip: int) -> torch.Tensor:
-        """Log-probabilities of answers by the model that the run started from, (G, L)."""
-        model = self.first or self.learner.backbone
-        switched_off = nullcontext() if self.first else self.learner.saved.disable_adapter()
-        with torch.no_grad(), switched_off:
-            if self.trains_tower:
-                tokens = self._encode(model, batch.only(clip))[0]
-                group = replace(group, features=[replace(group.features[0], tokens=tokens)])
+    def encode_first(self, batch: Batch, tokens: list[torch.Tensor]) -> list[torch.Tensor]:
+        """What the tower of the model that the run started from makes of each clip.
+
+        Args:
+            batch: The clips.
+            tokens: What the tower makes of them now; the same where it is frozen.
+        """
+        if not self.options.kl or not self.trains_tower:
+            return tokens
+        with torch.no_grad(), self._as_it_was() as model:
+            return self._encode(model, batch)
+
+    def reference(self, group: Group) -> torch.Tensor:
+        """Log-probabilities of answers by the model that the run started from, (G, L).
+
+        Args:
+            group: The answers, with features of that model's tower.
+        """
+        with torch.no_grad(), self._as_it_was() as model:
             return replace(self.scorer, backbone=model).score(group).log_probs
+
+    @contextmanager
+    def _as_it_was(self) -> Iterator[QwenBackbone]:
+        """The model that the run started from."""
+        if self.first is not None:
+            yield self.first
+        else:
+            with self.learner.saved.disable_adapter():
+                yield self.learner.backbone
 
     def _encode(self, model: QwenBackbone, batch: Batch) -> list[torch.Tensor]:
         with self.autocast():

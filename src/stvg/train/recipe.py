@@ -21,6 +21,7 @@ _WAYS = (
     "validate_clips", "evaluate", "trackers", "workers", "threads", "log_every", "save_every",
     "keep_every",
 )  # fmt: skip
+_WAYS_OF_GRPO = ("max_failed", "max_cut", "queries_at_once", "form", "at_once", "shown")
 
 
 class Optimiser(Config):
@@ -88,8 +89,12 @@ class Grpo(Config):
     others: bool = Field(
         False, description="compare an answer with the mean of the others of its group (RLOO)"
     )
-    low: float = Field(0.2, ge=0, le=1, description="ratios are clipped below 1 - low")
-    high: float = Field(0.2, ge=0, description="ratios are clipped above 1 + high")
+    low: float = Field(
+        0.2, ge=0, le=1, description="with iterations above 1, ratios are clipped below 1 - low"
+    )
+    high: float = Field(
+        0.2, ge=0, description="with iterations above 1, ratios are clipped above 1 + high"
+    )
     kl: float = Field(
         0.0, ge=0, description="weight of the divergence from the model that the run starts from"
     )
@@ -271,7 +276,10 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _without_ways(values: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's values without those that do not change the curve."""
-    return {name: value for name, value in values.items() if name not in _WAYS}
+    kept = {name: value for name, value in values.items() if name not in _WAYS}
+    if isinstance(kept.get("grpo"), Mapping):
+        kept["grpo"] = {k: v for k, v in kept["grpo"].items() if k not in _WAYS_OF_GRPO}
+    return kept
 
 
 def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -41,7 +41,9 @@ class Rollout:
         finished: Whether each answer ended of itself.
         answers: What they mean.
         totals: What they are worth.
-        kept: Numbers of the answers that are learned from: all of whose rewards came.
+        failed: Whether a reward that counts failed on it, for each answer.
+        kept: Numbers of the answers that are learned from: those with a reward no part of which
+            failed.
         values: Their advantages, (K,) float64.
     """
 
@@ -52,8 +54,14 @@ class Rollout:
     finished: tuple[bool, ...]
     answers: tuple[Answer, ...]
     totals: tuple[Total, ...]
+    failed: tuple[bool, ...]
     kept: tuple[int, ...]
     values: torch.Tensor
+
+    @property
+    def cut(self) -> int:
+        """How many answers were cut off at the limit."""
+        return sum(not each for each in self.finished)
 
     @property
     def is_flat(self) -> bool:
@@ -61,18 +69,17 @@ class Rollout:
         return not bool(self.values.any())
 
     @property
-    def failed(self) -> int:
-        """How many answers have no reward, or one of which a part failed."""
-        return sum(not is_whole(total) for total in self.totals)
-
-    @property
     def faults(self) -> list[dict[str, str]]:
-        """The rewards that failed: which, on which sample, why."""
-        return [
-            {"reward": name, "sample": self.prompt.name, "reason": score.reason}
+        """The rewards that failed: which, on which sample, why; each of these once."""
+        told = {
+            (name, score.reason)
             for total in self.totals
             for name, score in total.scores.items()
             if score.failed
+        }
+        return [
+            {"reward": name, "sample": self.prompt.name, "reason": reason}
+            for name, reason in sorted(told)
         ]
 
 
@@ -132,14 +139,19 @@ class Writer:
         for number, (prompt, grammar) in enumerate(zip(prompts, grammars, strict=True)):
             own = slice(number * count, (number + 1) * count)
             answers = [
-                self.method.judged(ids, prompt.view, prompt.truth.marked)
+                replace(
+                    self.method.judged(ids, prompt.view, prompt.truth.marked), prompt=prompt.query
+                )
                 for ids in written.ids[own]
             ]
             totals = self.mix(answers, [prompt.truth] * count)
+            failed = tuple(self._has_failed(total) for total in totals)
             kept = tuple(
                 place
                 for place, total in enumerate(totals)
-                if is_whole(total) and (written.finished[own][place] or not options.drop_cut)
+                if total.value is not None
+                and not failed[place]
+                and (written.finished[own][place] or not options.drop_cut)
             )
             yield Rollout(
                 prompt,
@@ -149,9 +161,14 @@ class Writer:
                 written.finished[own],
                 tuple(answers),
                 tuple(totals),
+                failed,
                 kept,
                 self._advantages([totals[place].value for place in kept]),
             )
+
+    def _has_failed(self, total: Total) -> bool:
+        """Whether a reward that counts failed on an answer."""
+        return any(score.failed and self.mix.weights[name] for name, score in total.scores.items())
 
     def _advantages(self, rewards: Sequence[float | None]) -> torch.Tensor:
         if not rewards:
@@ -176,12 +193,16 @@ def mix_of(maker: Maker, options: Grpo) -> Mix:
             "expected tasks with a method that answers (kind: benchmark) to learn from answers, "
             f"found {type(maker).__name__}; write clips of the world with `stvg world`"
         )
-    return maker.method.rewards.of(options.rewards).mix()
-
-
-def is_whole(total: Total) -> bool:
-    """Whether an answer has a reward, and none of its parts failed."""
-    return total.value is not None and not any(score.failed for score in total.scores.values())
+    kind = getattr(maker.method, "rewards", None)
+    if kind is None:
+        raise UsageError(
+            f"the method {maker.method.name} names no rewards; give its class "
+            "`rewards = StvgO1Rewards`, or a class of your own that derives from RewardsConfig"
+        )
+    mix: Mix = kind.of(options.rewards).mix()
+    if not any(mix.weights.values()):
+        raise UsageError("all rewards have the weight 0: nothing would be learned from answers")
+    return mix
 
 
 def measure(rollouts: Sequence[Rollout]) -> Sums:
@@ -190,15 +211,16 @@ def measure(rollouts: Sequence[Rollout]) -> Sums:
     Returns:
         By name: ``reward/total`` and ``reward/<name>`` (means over answers), ``spread/...``
         (standard deviation within a group, mean over groups), ``length`` (tokens),
-        ``share/unreadable``, ``share/cut``, ``share/failed`` (of answers), ``share/flat`` and
+        ``share/unreadable``, ``share/cut``, ``share/failed``, ``share/unjudged`` (of answers; no
+        reward applies to the last), ``share/flat`` and
         ``share/no_overlap`` (of groups).
     """
     sums: Sums = {}
     for rollout in rollouts:
         columns: dict[str, list[float]] = {"total": []}
-        for total in rollout.totals:
-            if is_whole(total):
-                columns["total"].append(float(total.value or 0))
+        for total, has_failed in zip(rollout.totals, rollout.failed, strict=True):
+            if total.value is not None and not has_failed:
+                columns["total"].append(total.value)
             for name, score in total.scores.items():
                 if score.value is not None:
                     columns.setdefault(name, []).append(score.value)
@@ -210,8 +232,10 @@ def measure(rollouts: Sequence[Rollout]) -> Sums:
         _add(sums, "length", sum(len(ids) for ids in rollout.ids), count)
         problems = [each.parsed.tube is None for each in rollout.answers]
         _add(sums, "share/unreadable", sum(problems), count)
-        _add(sums, "share/cut", sum(not each for each in rollout.finished), count)
-        _add(sums, "share/failed", rollout.failed, count)
+        _add(sums, "share/cut", rollout.cut, count)
+        _add(sums, "share/failed", sum(rollout.failed), count)
+        unjudged = [total.value is None for total in rollout.totals]
+        _add(sums, "share/unjudged", sum(unjudged), count)
         _add(sums, "share/flat", float(rollout.is_flat), 1)
         _add(sums, "share/no_overlap", float(not _meets(rollout)), 1)
     return sums

@@ -125,10 +125,6 @@ class Batch:
             "answer": 0 if rows is None else int(rows.judged.sum()),
         }
 
-    def only(self, clip: int) -> Batch:
-        """One of its videos, without anything to learn."""
-        return Batch((self.videos[clip],), None)
-
     def to(self, device: Any) -> Batch:
         """The same on a device."""
         rows = self.rows

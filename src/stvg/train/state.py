@@ -40,6 +40,7 @@ class State:
         recent: Of the last steps of GRPO, answers that were written, whose rewards failed, that
             were cut off.
         faults: Rewards that failed and that no line of the log has told about, a few.
+        samples: The newest answer whose reward ``failed``, and that was ``cut`` off, in words.
     """
 
     step: int = 0
@@ -52,6 +53,7 @@ class State:
     told: int = 0
     recent: list[list[int]] = field(default_factory=list)
     faults: list[dict[str, str]] = field(default_factory=list)
+    samples: dict[str, str] = field(default_factory=dict)
 
     def note_broken(self, task: str, maker: Maker, parts: Sequence[Batch]) -> None:
         """Remember what a step could not use.

@@ -14,8 +14,8 @@ from stvg.types import Tube
 def draft_of(target: Tube, size: tuple[int, int], config: DraftConfig, seed: int) -> Tube:
     """A tube that a model could have written at first sight.
 
-    One shift and one factor on both sides for the whole track, and a small error of each corner in
-    each box.
+    One shift, one factor on widths and one on heights for the whole track, and a small error of
+    each corner in each box.
 
     Args:
         target: The truth.
