@@ -117,3 +117,10 @@ def test_figures_of_the_benchmarks_come_from_their_results() -> None:
     for level, rows in results["tiny"]["levels"].items():
         values = [f"{rows['text_box'][name]:.1f}" for name in ("m_tIoU", "m_vIoU", "gt_vIoU")]
         assert f"| {level} | **`tiny`, text_box** | {' | '.join(values)} |" in card
+    table = (ROOT / "src/stvg/methods/stvg_o1/README.md").read_text()
+    arms: dict[str, list[float]] = {}
+    for row in results["stvg_o1"]["rows"]:
+        arms.setdefault(row["arm"], []).append(row["m_vIoU"])
+    for arm, scores in arms.items():
+        mean = f"{sum(scores) / len(scores):.1f}"
+        assert re.search(rf"^\| {re.escape(arm)} \| {len(scores)} \| [\d.]+ \| {mean}", table, re.M)

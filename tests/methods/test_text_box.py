@@ -271,6 +271,9 @@ def test_names_of_models(tmp_path: Path) -> None:
     assert read_card(tmp_path) == {}
     with pytest.raises(UsageError, match="no checkpoint for 'no_such_method'"):
         resolve_model("tiny", "no_such_method")
+    with pytest.raises(WeightsError, match="there is no folder runs/mine/last"):
+        resolve_model("runs/mine/last", "text_box")  # a hub id has one slash
+    assert resolve_model(str(tmp_path), "text_box") == str(tmp_path)
 
 
 def test_sampling_follows_the_seed(backbone: QwenBackbone) -> None:
