@@ -312,11 +312,7 @@ class QwenBackbone:
 
         prefix = prefix.matched(len(texts))
         ids, real = padded(texts)
-        if (self._reader.types(ids) != TEXT)[real].any():
-            raise UsageError(
-                "a continuation holds text only, found a placeholder of an image or video; put "
-                "it into the prompt"
-            )
+        self._refuse_placeholders(texts)
         if not ids.shape[1]:
             return prefix
         places = continue_positions(prefix.following, ids.shape[1])
@@ -324,6 +320,32 @@ class QwenBackbone:
         is_longer = torch.from_numpy(real.any(1, keepdims=True)).to(states.device)  # (B, 1)
         last = torch.where(is_longer, last_states(states, real), prefix.last_hidden)
         return prefix.extended(grown, real, last, states if hidden else None)
+
+    def states_behind(self, prefix: Prefix, texts: Sequence[Sequence[int]]) -> list[Tensor]:
+        """States of several continuations of one prompt, none of which sees another.
+
+        As :meth:`extend` keeps them, but all texts stand in one row, so that no key or value of
+        the prompt is copied for each, in memory or in the graph; and nothing can go on from here.
+
+        Args:
+            prefix: The prompt, one row.
+            texts: Tokens of each continuation, text only, at least one token.
+
+        Returns:
+            (n, C) behind the final norm, for each text.
+
+        Raises:
+            UsageError: If the prefix has several rows or padding, or a text is empty or holds a
+                placeholder.
+        """
+        if len(prefix) != 1 or prefix.mask is not None:
+            raise UsageError(
+                f"expected a prompt of one row without padding, found {len(prefix)} rows"
+            )
+        if not texts or not all(len(text) for text in texts):
+            raise UsageError("expected continuations of at least one token, found an empty one")
+        self._refuse_placeholders(texts)
+        return self._reader.read_apart(texts, prefix)
 
     def score(
         self,
@@ -478,6 +500,14 @@ class QwenBackbone:
             calls,
             states,
         )
+
+    def _refuse_placeholders(self, texts: Sequence[Sequence[int]]) -> None:
+        """An error where a text holds more than text."""
+        if any((self._reader.types(text) != TEXT).any() for text in texts):
+            raise UsageError(
+                "a continuation holds text only, found a placeholder of an image or video; put "
+                "it into the prompt"
+            )
 
     @property
     def _reader(self) -> Reader:

@@ -135,6 +135,28 @@ class Reader:
         nothing = {"full_attention": None}  # the cache itself knows what is seen
         return self._run(self.embed_text(tokens[None]), places, cache, nothing)[0]
 
+    def read_apart(self, texts: Sequence[Sequence[int]], prefix: Prefix) -> list[Tensor]:
+        """States (n, C) of each of several continuations of one prompt, read in one row.
+
+        Args:
+            texts: Tokens of each, text only, at least one token.
+            prefix: The prompt, one row without padding.
+        """
+        import torch
+
+        text = np.repeat(np.arange(len(texts)), [len(each) for each in texts])  # of each token
+        count, before = len(text), prefix.length
+        ids = np.concatenate([np.asarray(each, np.int64) for each in texts])[None]
+        places = np.concatenate(
+            [continue_positions(prefix.following, len(each)) for each in texts], axis=2
+        )
+        seen = np.ones((count, before + count), np.bool_)
+        seen[:, before:] = np.tril(text[:, None] == text)
+        mask = {"full_attention": torch.from_numpy(seen).to(self.model.device)[None, None]}
+        cache = growing_cache(prefix.whole())
+        states = self._run(self.embed_text(ids), places, cache, mask)
+        return list(states[0].split([len(each) for each in texts]))
+
     def _run(self, embeds: Tensor, places: IntArray, cache: Any, mask: Any) -> Tensor:
         """States (B, S, C) of embeddings; the cache grows by them."""
         import torch
