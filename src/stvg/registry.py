@@ -13,12 +13,14 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from stvg.errors import UsageError
+
+Base = TypeVar("Base")
 
 
 def available(package: str) -> list[str]:
@@ -78,6 +80,56 @@ def load_object(reference: str) -> Any:
         public = [name for name in vars(module) if not name.startswith("_")]
         raise UsageError(f"{place} has no attribute {attribute!r}; {suggest(attribute, public)}")
     return getattr(module, attribute)
+
+
+def reference_of(name: str, package: str, attribute: str, noun: str) -> str:
+    """The reference ``package.name:attribute`` of a module's name; a reference as it is.
+
+    Args:
+        name: Of a module of the package, or a reference.
+        package: Whose modules are the known ones, but ``base``.
+        attribute: What each of them has.
+        noun: What it is called in messages.
+
+    Raises:
+        UsageError: If there is no such module; suggests the nearest name.
+
+    Example:
+        >>> reference_of("compact", "stvg.text.codecs", "Codec", "answer grammar")
+        'stvg.text.codecs.compact:Codec'
+    """
+    if ":" in name:
+        return name
+    known = modules_of(package)
+    if name not in known:
+        raise UsageError(
+            f"there is no {noun} {name!r}; {suggest(name, known)}; one of your own is named as "
+            "file.py:Class"
+        )
+    return f"{package}.{name}:{attribute}"
+
+
+def modules_of(package: str) -> list[str]:
+    """Names of the modules of a package but ``base``, sorted; see :func:`reference_of`."""
+    module = importlib.import_module(package)
+    names = (entry.name for entry in pkgutil.iter_modules(module.__path__))
+    return sorted(name for name in names if name != "base")
+
+
+def load_subclass(reference: str, base: Callable[..., Base]) -> type[Base]:
+    """The class that a reference names.
+
+    Raises:
+        UsageError: If there is none, or it does not derive from ``base``.
+    """
+    found, kind = load_object(reference), base
+    assert isinstance(kind, type)
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise UsageError(
+            f"expected {reference!r} to be a subclass of {kind.__module__}.{kind.__qualname__}, "
+            f"found {found!r}"
+        )
+    return cast(type[Base], found)
 
 
 def find_method(name: str) -> Any:

@@ -358,6 +358,18 @@ def test_rewards_that_fail_too_often_end_the_run(world: Path, tmp_path: Path) ->
     assert "KeyError: 'boxes'" in (tmp_path / "run/live.html").read_text().replace("&#x27;", "'")
 
 
+def test_a_run_that_cannot_go_on_is_told_before_its_first_line(world: Path, tmp_path: Path) -> None:
+    rewards = reward_file(tmp_path, "raise KeyError('boxes')")
+    options = made(tmp_path / "run", world, samples=100, log_every=50,
+                   grpo={"rewards": rewards, "group": 8})  # fmt: skip
+    with pytest.raises(StvgError, match="rewards of 64"):
+        train(options)
+    assert [entry["step"] for entry in lines(tmp_path / "run")] == [4]
+    page = (tmp_path / "run/live.html").read_text()
+    assert "the run is over" in page
+    assert "raised KeyError" in page
+
+
 def test_failing_rewards_end_a_run_of_few_answers_too(world: Path, tmp_path: Path) -> None:
     rewards = reward_file(tmp_path, "raise KeyError('boxes')")
     options = made(tmp_path / "run", world, samples=100, grpo={"rewards": rewards, "group": 2},

@@ -9,7 +9,8 @@ answered at once that memory does not grow with their number.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +19,13 @@ from stvg.backbones.preprocess import Grid
 from stvg.backbones.qwen import QwenBackbone
 from stvg.errors import UsageError, WeightsError
 from stvg.text import Position
-from stvg.types import ByteArray
+from stvg.types import ByteArray, Clip
 
 _MOST_TOKENS = 40_000
 """Prompt tokens of the questions that are answered at once, whose keys and values are in memory
 together: 2.3 GB for the 7B model in 16 bits. A single question may have more."""
+
+_KEPT_CLIPS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +73,26 @@ class Answer:
     ids: tuple[int, ...]
     confidence: float
     finished: bool
+
+
+def once_a_clip(make: Callable[[Clip], Pixels]) -> Callable[[Clip], Pixels]:
+    """What makes a clip's pixels, called once for clips with the same frames.
+
+    Queries on one video then share the object, by which :func:`answer` knows that they do. The
+    last few are kept.
+    """
+    kept: OrderedDict[int, tuple[Clip, Pixels]] = OrderedDict()  # a clip that is kept keeps its id
+
+    def made(clip: Clip) -> Pixels:
+        key = id(clip.frames)
+        if key not in kept:
+            kept[key] = clip, make(clip)
+            if len(kept) > _KEPT_CLIPS:
+                kept.popitem(last=False)
+        kept.move_to_end(key)
+        return kept[key][1]
+
+    return made
 
 
 def prompt_ids(backbone: QwenBackbone, text: str, grid: Grid, *, query_first: bool) -> list[int]:

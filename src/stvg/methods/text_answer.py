@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
 
-from stvg.backbones.asking import Answer, Pixels, Question, answer, prompt_ids
+from stvg.backbones.asking import Answer, Pixels, Question, answer, once_a_clip, prompt_ids
 from stvg.backbones.preprocess import patchify
 from stvg.backbones.qwen import QwenBackbone
 from stvg.backbones.tiny import CARD, TINY, read_card, resolve_model
@@ -117,7 +116,7 @@ class TextAnswer(Method):
         self.trained_on_world = trained_on_world
         self.codec: Any = self.find_grammar(config.grammar)
         self.vocabulary = Vocabulary(backbone.tokenizer)
-        self._pixels = lru_cache(maxsize=4)(self._make_pixels)
+        self._pixels = once_a_clip(self._make_pixels)
         self._check()
 
     def find_grammar(self, name: str) -> Any:
@@ -181,7 +180,7 @@ class TextAnswer(Method):
         """Prompt and video; with a target also the right answer and what rewards need."""
         layout, tokenizer = self.backbone.layout, self.backbone.tokenizer
         view = View.of(clip, layout.temporal_patch)
-        pixels = self._pixels(_Same(clip))
+        pixels = self._pixels(clip)
         text = self.prompt(query, view)
         ids = prompt_ids(self.backbone, text, pixels.grid, query_first=self.config.query_first)
         unknown = [
@@ -289,9 +288,9 @@ class TextAnswer(Method):
             warnings=tuple(warnings),
         )
 
-    def _make_pixels(self, same: _Same) -> Pixels:
+    def _make_pixels(self, clip: Clip) -> Pixels:
         """The clip as the vision tower takes it."""
-        clip, layout = same.clip, self.backbone.layout
+        layout = self.backbone.layout
         rows, grid = patchify(np.asarray(clip.frames), layout)
         if self.config.even_steps:
             seconds = 1 / self.backbone.rule.tokens_per_second
@@ -307,16 +306,3 @@ def _at_least_a_frame(tube: Tube, meta: VideoMeta) -> Tube:
     on_screen = max(int(np.searchsorted(meta.times_s, tube.interval.start_s)) - 1, 0)
     start_s = float(meta.times_s[on_screen])
     return replace(tube, interval=Interval(start_s, tube.interval.end_s))
-
-
-@dataclass(frozen=True, slots=True)
-class _Same:
-    """A clip that is equal to itself only, by its frames."""
-
-    clip: Any
-
-    def __hash__(self) -> int:
-        return id(self.clip.frames)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.clip.frames is self.clip.frames

@@ -7,17 +7,17 @@ with TRL's calling convention as ``package.module:function``.
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-import stvg.rewards.terms
 from stvg.config import Config
 from stvg.errors import UsageError
-from stvg.registry import load_object, suggest
+from stvg.registry import load_object, modules_of, reference_of
 
 from .base import Reward
 from .trl import FromTrl, TrlConfig
+
+_PACKAGE = "stvg.rewards.terms"
 
 
 def available_rewards() -> list[str]:
@@ -27,7 +27,7 @@ def available_rewards() -> list[str]:
         >>> "temporal" in available_rewards()
         True
     """
-    return sorted(entry.name for entry in pkgutil.iter_modules(stvg.rewards.terms.__path__))
+    return modules_of(_PACKAGE)
 
 
 def find_reward(name: str, options: Mapping[str, Any] | None = None) -> Reward:
@@ -64,15 +64,7 @@ def options_of(name_or_kind: Any) -> type[Config]:
 
 def _load(name: str) -> Any:
     """The class or function of a name."""
-    if ":" not in name:
-        known = available_rewards()
-        if name not in known:
-            raise UsageError(
-                f"there is no reward {name!r}; {suggest(name, known)}; one of your own is named "
-                "as file.py:Class"
-            )
-        name = f"stvg.rewards.terms.{name}:Reward"
-    found = load_object(name)
+    found = load_object(reference_of(name, _PACKAGE, "Reward", "reward"))
     is_reward = isinstance(found, type) and issubclass(found, Reward)
     if not is_reward and (isinstance(found, type) or not callable(found)):
         raise UsageError(

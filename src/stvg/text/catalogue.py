@@ -6,13 +6,11 @@ module's name; nothing lists it. Users name their own as ``path/to/file.py:Class
 
 from __future__ import annotations
 
-import pkgutil
-
-import stvg.text.codecs
-from stvg.errors import UsageError
-from stvg.registry import load_object, suggest
+from stvg.registry import load_subclass, modules_of, reference_of
 
 from .codec import Codec
+
+_PACKAGE = "stvg.text.codecs"
 
 
 def available_codecs() -> list[str]:
@@ -22,7 +20,7 @@ def available_codecs() -> list[str]:
         >>> available_codecs()
         ['compact', 'o1', 'o1_compact', 'qwen2_5_json', 'thousandths_json']
     """
-    return sorted(entry.name for entry in pkgutil.iter_modules(stvg.text.codecs.__path__))
+    return modules_of(_PACKAGE)
 
 
 def find_codec(name: str) -> Codec:
@@ -35,18 +33,5 @@ def find_codec(name: str) -> Codec:
         >>> find_codec("compact").name
         'compact'
     """
-    if ":" not in name:
-        known = available_codecs()
-        if name not in known:
-            raise UsageError(
-                f"there is no answer grammar {name!r}; {suggest(name, known)}; one of your own is "
-                "named as file.py:Class"
-            )
-        name = f"stvg.text.codecs.{name}:Codec"
-    found = load_object(name)
-    if not (isinstance(found, type) and issubclass(found, Codec)):
-        raise UsageError(
-            f"expected {name!r} to be a subclass of stvg.text.codec.Codec, found {found!r}"
-        )
-    codec: Codec = found()
-    return codec
+    reference = reference_of(name, _PACKAGE, "Codec", "answer grammar")
+    return load_subclass(reference, Codec)()

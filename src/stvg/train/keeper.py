@@ -95,6 +95,7 @@ class Keeper:
             self.log.write({**where, **numbers, **self._clocks(), **self.tally.take(), **tell(),
                             **state.tell_broken(self.accelerator)})  # fmt: skip
         if is_end:
+            self._show(show(), is_over=True)
             return
         if is_last or crosses(before, state.seen, recipe.validate_every):
             measured = validate(
@@ -103,9 +104,8 @@ class Keeper:
             )  # fmt: skip
             if measured:
                 self.log.write({**where, **measured})
-        if self.is_main and has_line:
-            title = f"{self.out.name}: {', '.join(titles_of(recipe.tasks))}"
-            write_page(self.out / PAGE, title, self.log.entries, show(), is_over=is_last or is_end)
+        if has_line:
+            self._show(show(), is_over=is_last)
         if is_last or state.step % recipe.save_every == 0:
             if self.is_main:
                 state.tally = self.tally.totals
@@ -116,6 +116,12 @@ class Keeper:
         """End the log; the folder of the newest model."""
         self.log.close()
         return self.out / LAST
+
+    def _show(self, samples: Sequence[Sample], *, is_over: bool) -> None:
+        """Write the live page."""
+        if self.is_main:
+            title = f"{self.out.name}: {', '.join(titles_of(self.recipe.tasks))}"
+            write_page(self.out / PAGE, title, self.log.entries, samples, is_over=is_over)
 
     def _clocks(self) -> dict[str, float]:
         state = self.state

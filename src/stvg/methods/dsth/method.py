@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from stvg.backbones.asking import Pixels
+from stvg.backbones.asking import Pixels, once_a_clip
 from stvg.backbones.prefix import Features
 from stvg.backbones.preprocess import patchify
 from stvg.backbones.qwen import QwenBackbone
@@ -133,7 +132,7 @@ class Dsth(Method):
         self.layers = layers_of(config.layers, backbone.model.config.text_config.num_hidden_layers)
         self.answers = answer_tokens(backbone) if config.steps else None
         self.split = _splitter(backbone, config, self.model_name)
-        self._pixels = lru_cache(maxsize=4)(self._make_pixels)
+        self._pixels = once_a_clip(self._make_pixels)
         cell = backbone.layout.cell
         if config.side % cell:
             raise UsageError(
@@ -184,7 +183,7 @@ class Dsth(Method):
     ) -> Encoded:
         """The video, the sentence in two, and the questions."""
         del target, seed  # nothing is trained
-        pixels, config = self._pixels(_Same(clip)), self.config
+        pixels, config = self._pixels(clip), self.config
         parts, sentence = self.split(query.text), whole(query.text).looks
         asked = [self._asked(text) for text in (parts.looks, parts.action, sentence)]
         prompts = {
@@ -310,9 +309,9 @@ class Dsth(Method):
             )
         return notes
 
-    def _make_pixels(self, same: _Same) -> Pixels:
+    def _make_pixels(self, clip: Clip) -> Pixels:
         """The clip as the vision tower takes it."""
-        clip, layout, config = same.clip, self.backbone.layout, self.config
+        layout, config = self.backbone.layout, self.config
         joined = self._joined if config.repeat_frames else 1
         rows, grid = patchify(np.repeat(np.asarray(clip.frames), joined, axis=0), layout)
         if config.even_steps:
@@ -389,16 +388,3 @@ def _details(output: Output, candidates: Candidates, found: Decision) -> dict[st
 
 def _rounded(values: Sequence[float] | FloatArray) -> list[float]:
     return [round(float(value), 4) for value in values]
-
-
-@dataclass(frozen=True, slots=True)
-class _Same:
-    """A clip that is equal to itself only, by its frames."""
-
-    clip: Any
-
-    def __hash__(self) -> int:
-        return id(self.clip.frames)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.clip.frames is self.clip.frames

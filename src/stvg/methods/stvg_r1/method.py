@@ -119,9 +119,8 @@ class StvgR1(TextAnswer):
         times_s = np.unique(np.concatenate([*times, middle]))
         return READ_OUTS[self.config.repair](marked, number, interval, times_s)
 
-    def _make_pixels(self, same: Any) -> Pixels:
+    def _make_pixels(self, clip: Clip) -> Pixels:
         """The clip with numbers on it, as the vision tower takes it."""
-        clip: Clip = same.clip
         assert clip.numbered is not None
         tracks, frames = clip.numbered, clip.frame_indices
         if self.config.small:
@@ -135,7 +134,7 @@ class StvgR1(TextAnswer):
             masks_in_frames(tracks, frames),
             style,
         )
-        return super()._make_pixels(replace(same, clip=replace(clip, frames=painted)))
+        return super()._make_pixels(replace(clip, frames=painted))
 
 
 def _listed(marked: Mapping[int, Tube]) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import pkgutil
-
-import stvg.text.numbered.grammars
-from stvg.errors import UsageError
-from stvg.registry import load_object, suggest
+from stvg.registry import load_subclass, modules_of, reference_of
 from stvg.text.numbered.base import Numbered
+
+_PACKAGE = "stvg.text.numbered.grammars"
 
 
 def available_numbered() -> list[str]:
@@ -17,9 +15,7 @@ def available_numbered() -> list[str]:
         >>> available_numbered()
         ['r1', 'r1_compact']
     """
-    return sorted(
-        entry.name for entry in pkgutil.iter_modules(stvg.text.numbered.grammars.__path__)
-    )
+    return modules_of(_PACKAGE)
 
 
 def find_numbered(name: str) -> Numbered:
@@ -28,18 +24,5 @@ def find_numbered(name: str) -> Numbered:
     Raises:
         UsageError: If there is no such grammar; suggests the nearest name.
     """
-    if ":" not in name:
-        known = available_numbered()
-        if name not in known:
-            raise UsageError(
-                f"there is no grammar of painted numbers {name!r}; {suggest(name, known)}; one of "
-                "your own is named as file.py:Class"
-            )
-        name = f"stvg.text.numbered.grammars.{name}:Grammar"
-    found = load_object(name)
-    if not (isinstance(found, type) and issubclass(found, Numbered)):
-        raise UsageError(
-            f"expected {name!r} to be a subclass of stvg.text.numbered.Numbered, found {found!r}"
-        )
-    grammar: Numbered = found()
-    return grammar
+    reference = reference_of(name, _PACKAGE, "Grammar", "grammar of painted numbers")
+    return load_subclass(reference, Numbered)()

@@ -9,22 +9,22 @@ any number of processes without changing what is learned.
 
 from __future__ import annotations
 
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-import stvg.train.tasks
 from stvg.config import Config
 from stvg.errors import UsageError
-from stvg.registry import load_object, suggest
+from stvg.registry import load_subclass, modules_of, reference_of
 
 if TYPE_CHECKING:
     from stvg.backbones.qwen import QwenBackbone
     from stvg.methods.text_answer import TextAnswer
     from stvg.train.rows import Batch
+
+_PACKAGE = "stvg.train.tasks"
 
 
 class Task(Config, ABC):
@@ -97,8 +97,7 @@ def available_tasks() -> list[str]:
         >>> available_tasks()
         ['benchmark', 'world']
     """
-    names = (entry.name for entry in pkgutil.iter_modules(stvg.train.tasks.__path__))
-    return sorted(name for name in names if name != "base")
+    return modules_of(_PACKAGE)
 
 
 def find_task(kind: str) -> type[Task]:
@@ -107,20 +106,7 @@ def find_task(kind: str) -> type[Task]:
     Raises:
         UsageError: If there is no such task; suggests the nearest name.
     """
-    if ":" not in kind:
-        known = available_tasks()
-        if kind not in known:
-            raise UsageError(
-                f"there is no task {kind!r}, {suggest(kind, known)}; one of your own is named as "
-                "file.py:Class"
-            )
-        kind = f"stvg.train.tasks.{kind}:Task"
-    found = load_object(kind)
-    if not (isinstance(found, type) and issubclass(found, Task)):
-        raise UsageError(
-            f"expected {kind!r} to be a subclass of stvg.train.tasks.base.Task, found {found!r}"
-        )
-    return found
+    return load_subclass(reference_of(kind, _PACKAGE, "Task", "task"), Task)
 
 
 def task_of(value: Any) -> Any:
