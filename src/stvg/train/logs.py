@@ -77,7 +77,9 @@ class Tally:
     def take(self) -> dict[str, float]:
         """The means, and begin anew."""
         found = {
-            name: round(total / count, 5) + 0.0 for name, (total, count) in self.totals.items() if count
+            name: round(total / count, 5) + 0.0
+            for name, (total, count) in self.totals.items()
+            if count
         }
         self.totals = {}
         return found
