@@ -16,14 +16,16 @@ Tuning: memory of a step for looks, beside the plain forward with gradient of it
 that of looks and action together is given too.
 
 World: the embedded `text_box` model on the procedural world, the tubes to choose from being the
-true ones, as for the baselines, so that detector and tracker do not blur the comparison. `pointing`
-is how often the highest value of a token's map lies on the target (at least half of the cell, or of
-the target where it is smaller).
+true ones, as for the baselines, so that detector and tracker do not blur the comparison; rows with
+the detector say so. `pointing` is how often the highest value of a token's map lies on the target
+(at least half of the cell, or of the target where it is smaller). `--models` compares other models
+in the same way and does nothing else.
 
 CPU seconds are of the process, ways in turns (A B, B A), median of the repetitions. Memory is
 measured in a process of its own for each way (Linux).
 
 Run:  python benchmarks/dsth.py [--quick] [--json] [--repetitions N] [--only PART] [--split val]
+      python benchmarks/dsth.py --models FOLDER FOLDER ... [--quick] [--json] [--split val]
 Takes ten minutes on one core, 50 s with --quick (640 visual tokens, no memory, 10 clips). Exits
 with 1 when maps of a way differ from the plain ones by more than 1e-5, or rows by more than 1e-6.
 """
@@ -88,7 +90,7 @@ GOALS = {
 SHOWN = ("m_tIoU", "m_vIoU", "gt_vIoU", "vIoU@0.3", "vIoU@0.5")
 CLIPS, QUICK_CLIPS = 200, 10
 
-FULL = ["split=rules"]
+FULL, NEITHER = ["split=rules"], ["split=none", "steps=0", "reverse=false"]
 VARIANTS: dict[str, list[str]] = {
     "full method": FULL,
     "no decomposition": ["split=none"],
@@ -97,9 +99,9 @@ VARIANTS: dict[str, list[str]] = {
     "window 0.55, as published": [*FULL, "time=window"],
     "highest token for time too": [*FULL, "time_token=activation"],
     "mean of all tokens": [*FULL, "token=mean"],
-    "neither": ["split=none", "steps=0", "reverse=false"],
-    "neither, window 0.55": ["split=none", "steps=0", "reverse=false", "time=window"],
-    "neither, window 0.4": ["split=none", "steps=0", "reverse=false", "time=window", "keep=0.4"],
+    "neither": NEITHER,
+    "neither, window 0.55": [*NEITHER, "time=window"],
+    "neither, window 0.4": [*NEITHER, "time=window", "keep=0.4"],
     "yes/no questions": [*FULL, "question=Is there {} in this video?"],
     "values of the released code": [*FULL, "reproduce=authors", "repeat_frames=false"],
     "values of the paper": [*FULL, "reproduce=paper", "repeat_frames=false"],
@@ -107,6 +109,7 @@ VARIANTS: dict[str, list[str]] = {
 OF_DECISION = {"reproduce", "token", "time_token", "mask", "time", "keep", "ties_stop"}
 """Options that change no map."""
 OF_TIME = ("neither", "neither, window 0.55", "neither, window 0.4")
+POINTED = ("full method", "neither")
 """Options by name; "neither" is without decomposition, tuning and reverse."""
 
 Way = Callable[[], Any]
@@ -408,10 +411,7 @@ class Seen:
 def measure_world(
     folder: Path, clips: int, split: str, level: str, variants: dict[str, list[str]]
 ) -> dict[str, Any]:
-    """Scores of the method with parts on and off, of baselines, and pointing; percent.
-
-    Variants that differ in the decision only share their maps.
-    """
+    """Scores of the method with parts on and off, of baselines, and pointing; percent."""
     write_world(folder, clips=clips, split=split, level=level)
     questions = Questions("hcstvg_v2", folder / "annotations.json")
     records = questions.records(with_truth=True)
@@ -425,9 +425,31 @@ def measure_world(
         out = folder / f"{baseline.name}.jsonl"
         predict_baseline(questions, out, baseline)
         found[baseline.name] = scores(questions.annotations, out)
-    methods = {name: Dsth.create(None, options) for name, options in variants.items()}
+    own, pointed = score_variants(None, questions, folder, variants)
+    found |= own
+    asked = {"text_box, trained": ("text_box", [])}
+    if "full method" in variants:
+        asked["full method, detector figures"] = ("dsth", FULL)
+        asked["neither, detector figures"] = ("dsth", NEITHER)
+    for name, (method_name, options) in asked.items():
+        out = folder / f"{len(found)}.jsonl"
+        predict(questions, out, method_name, options=options, videos=folder / "videos")
+        found[name] = scores(questions.annotations, out)
+    return {"clips": clips, "split": split, "level": level, "scores": found, "pointing": pointed}
+
+
+def score_variants(
+    model: str | None, questions: Questions, folder: Path, variants: dict[str, list[str]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Scores of a model with each set of options, and where it points; percent.
+
+    Variants that differ in the decision only share their maps.
+    """
+    methods = {name: Dsth.create(model, options) for name, options in variants.items()}
+    records = questions.records(with_truth=True)
     seen = [Seen.of(record, folder, next(iter(methods.values()))) for record in records]
     outputs: dict[str, list[Output]] = {}
+    found: dict[str, Any] = {}
     pointed = {}
     for name, method in methods.items():
         key = method.config.model_dump_json(exclude=OF_DECISION)
@@ -436,23 +458,34 @@ def measure_world(
             outputs[key] = [
                 method.run([method.encode(each.clip, each.record.query)])[0] for each in seen
             ]
-        taken = round((time.process_time() - began) / clips, 4)
-        out = folder / f"{len(found)}.jsonl"
+        taken = round((time.process_time() - began) / len(seen), 4)
+        out = folder / "variant.jsonl"
+        out.unlink(missing_ok=True)
         with PredictionsWriter(out) as writer:
             for each, output in zip(seen, outputs[key], strict=True):
                 query = replace(each.record.query, id=each.record.id)
                 writer.write(record_of(method.decode(output, each.clip, query)))
         found[name] = {**scores(questions.annotations, out), "model_cpu_s_a_query": taken or None}
-        if name in ("full method", "neither"):
+        if name in POINTED:
             pointed[name] = pointing(seen, outputs[key])
-    asked = {"text_box, trained": ("text_box", [])}
-    if "full method" in variants:
-        asked["full method, detector blobs"] = ("dsth", FULL)
-    for name, (method_name, options) in asked.items():
-        out = folder / f"{len(found)}.jsonl"
-        predict(questions, out, method_name, options=options, videos=folder / "videos")
-        found[name] = scores(questions.annotations, out)
-    return {"clips": clips, "split": split, "level": level, "scores": found, "pointing": pointed}
+    return found, pointed
+
+
+def compare_models(models: Sequence[str], split: str, clips: int) -> list[dict[str, Any]]:
+    """Each model on the same clips, with all parts and with none."""
+    variants = {name: VARIANTS[name] for name in POINTED}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_world(folder, clips=clips, split=split, level="standard")
+        questions = Questions("hcstvg_v2", folder / "annotations.json")
+        found = []
+        for model in models:
+            scored, pointed = score_variants(model, questions, folder, variants)
+            found.append({
+                "model": model, "clips": clips, "split": split, "level": "standard",
+                "scores": scored, "pointing": pointed,
+            })  # fmt: skip
+    return found
 
 
 def scores(annotations: Path, predictions: Path) -> dict[str, float]:
@@ -511,7 +544,7 @@ def compare_worlds(split: str, *, quick: bool) -> list[dict[str, Any]]:
     """All variants at the standard level, those about time at the hard one."""
     with tempfile.TemporaryDirectory() as name:
         if quick:
-            few = {each: VARIANTS[each] for each in ("full method", "neither")}
+            few = {each: VARIANTS[each] for each in POINTED}
             return [measure_world(Path(name), QUICK_CLIPS, split, "standard", few)]
         lengths = {each: VARIANTS[each] for each in OF_TIME}
         return [
@@ -547,6 +580,7 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, default=3, help="how often; 1 with --quick")
     parser.add_argument("--only", choices=["passes", "rows", "memory", "world"], help="one part")
     parser.add_argument("--split", default="test", choices=["test", "val"], help="of the world")
+    parser.add_argument("--models", nargs="+", default=[], help="compare these on the world")
     parser.add_argument("--peak", help=argparse.SUPPRESS)  # in a process of its own
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -556,13 +590,17 @@ def main() -> int:
         return 0
     quick, repetitions = options.quick, 1 if options.quick else options.repetitions
     found: dict[str, Any] = {}
-    if options.only in (None, "passes"):
+    only = "world" if options.models else options.only
+    if only in (None, "passes"):
         found["passes"] = compare_passes(Case(8, 10) if quick else Case(8, 20), repetitions)
-    if options.only in (None, "rows"):
+    if only in (None, "rows"):
         found["rows"] = compare_rows(Case(4, 32), 2 if quick else 7)
-    if options.only in (None, "memory") and not quick:
+    if only in (None, "memory") and not quick:
         found["memory_mib"] = compare_memory()
-    if options.only in (None, "world"):
+    if options.models:
+        clips = QUICK_CLIPS if quick else CLIPS
+        found["worlds"] = compare_models(options.models, options.split, clips)
+    elif only in (None, "world"):
         found["worlds"] = compare_worlds(options.split, quick=quick)
     document = {
         "benchmark": "dsth", "machine": platform.processor() or platform.machine(),
@@ -594,6 +632,7 @@ def show(document: dict[str, Any]) -> None:
         console.print(table)
     for world in document.get("worlds", ()):
         title = f"world, {world['level']}, {world['split']}, {world['clips']} clips"
+        title = f"{world.get('model', 'embedded model')}: {title}"
         table = Table("answer", *SHOWN, title=title)
         for name, values in world["scores"].items():
             table.add_row(name, *(f"{values[metric]:.1f}" for metric in SHOWN))

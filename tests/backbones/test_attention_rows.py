@@ -129,6 +129,18 @@ def test_gradients_are_those_of_the_eager_model(made: Made) -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=EXACT)
 
 
+def test_rows_of_a_model_in_16_bits_are_computed_in_32() -> None:
+    torch.manual_seed(0)
+    queries, keys = torch.randn(1, 4, 3, 8) * 6, torch.randn(1, 2, 5, 8) * 6
+    queries, keys = queries.bfloat16(), keys.bfloat16()
+    tap = RowTap([2], range(5), layers=[0])
+    tap.read(0, queries, keys, None, 0.5)
+    for head in range(4):
+        products = keys[0, head // 2].double() @ queries[0, head, 2].double() * 0.5
+        expected = products.softmax(0).float()
+        torch.testing.assert_close(tap.found[0][0, head, 0], expected, rtol=1e-5, atol=EXACT)
+
+
 def test_behind_a_cached_video_questions_are_read_together() -> None:
     backbone = QwenBackbone(tiny_model())
     prompt, questions = [*words(1, 2), *framed(36)], [words(3, 5), words(4, 3)]
@@ -204,7 +216,10 @@ def test_a_model_is_read_once_at_a_time_and_goes_back_to_its_own_attention() -> 
     ("wanted", "message"),
     [
         ({"layers": []}, "at least one layer"),
-        ({"layers": [-1]}, "counted from 0"),
+        ({"layers": [-1]}, r"layer of attention, counted from 0, found \[-1\]"),
+        ({"layers": [0], "heads": []}, "at least one head"),
+        ({"layers": [0], "rows": [-1]}, r"row of attention, counted from 0, found \[-1\]"),
+        ({"layers": [0], "columns": [3, -2]}, "column of attention, counted from 0"),
         ({"layers": [1, 2]}, r"layers 0 to 1, found \[1, 2\]"),
         ({"layers": [0], "heads": [2]}, r"heads 0 to 1, found \[2\]"),
     ],
@@ -213,6 +228,6 @@ def test_what_the_model_lacks_is_refused(wanted: dict[str, Any], message: str) -
     language_model = tiny_model().model.language_model
     with (
         pytest.raises(UsageError, match=message),
-        reading_rows(language_model, RowTap([0], [0], **wanted)),
+        reading_rows(language_model, RowTap(**{"rows": [0], "columns": [0], **wanted})),
     ):
         pass

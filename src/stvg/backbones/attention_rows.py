@@ -3,8 +3,7 @@
 ``output_attentions`` of ``transformers`` needs the eager kernel, which makes the whole matrix of
 every layer: N squared numbers a head, of which a reader of a few rows throws nearly all away. Here
 the layers go on with ``sdpa``, and beside it the wanted rows are computed from the queries and keys
-that it was given, rotary embedding applied, the softmax in float32. Gradients flow through the
-rows::
+that it was given, rotary embedding applied, in float32. Gradients flow through the rows::
 
     tap = RowTap(rows, columns, layers=range(6, 26))
     with reading_rows(model.model.language_model, tap):
@@ -39,9 +38,9 @@ class RowTap:
     """Which rows of attention are wanted, and after a call what they were.
 
     Args:
-        rows: Places of the queries among the tokens of the call, (R,) for all B rows of the batch
-            or (B, R).
-        columns: Places of the keys, those of the cache first, (M,).
+        rows: Places of the queries among the tokens of the call, from 0, (R,) for all B rows of the
+            batch or (B, R).
+        columns: Places of the keys, those of the cache first, from 0, (M,).
         layers: Numbers of the layers, from 0.
         heads: Numbers of the heads; None for all.
 
@@ -50,7 +49,7 @@ class RowTap:
             among all keys, not only those of ``columns``.
 
     Raises:
-        UsageError: If no layer is named, or one below 0.
+        UsageError: If no layer or head is named, or a number is below 0.
     """
 
     def __init__(
@@ -65,11 +64,16 @@ class RowTap:
         self.columns = np.asarray(columns, np.int64)
         self.layers, self.heads = frozenset(layers), heads
         self.found: dict[int, Tensor] = {}
-        if not self.layers or min(self.layers) < 0:
-            raise UsageError(
-                f"expected at least one layer of attention, counted from 0, found "
-                f"{sorted(self.layers)}"
-            )
+        for what, numbers in (
+            ("layer", sorted(self.layers)),
+            ("head", [0] if heads is None else list(heads)),
+            ("row", self.rows.ravel().tolist()),
+            ("column", self.columns.tolist()),
+        ):
+            if not numbers or min(numbers) < 0:
+                raise UsageError(
+                    f"expected at least one {what} of attention, counted from 0, found {numbers}"
+                )
 
     def mean(self) -> Tensor:
         """Mean over layers and heads, (B, R, M) float32."""
@@ -93,7 +97,7 @@ class RowTap:
         each = torch.arange(batch, device=queries.device)[:, None]
         wanted = queries.transpose(1, 2)[each, rows]  # (B, R, H, D)
         grouped = wanted.reshape(batch, rows.shape[1], keys.shape[1], -1, size)
-        products = torch.einsum("brkgd,bknd->bkgrn", grouped, keys).float() * scaling
+        products = torch.einsum("brkgd,bknd->bkgrn", grouped.float(), keys.float()) * scaling
         products = products.reshape(batch, heads, rows.shape[1], -1)  # (B, H, R, K)
         if mask is None:
             places = torch.arange(keys.shape[2], device=queries.device)

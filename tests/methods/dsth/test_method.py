@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stvg.errors import UsageError
+from stvg.errors import UsageError, WeightsError
 from stvg.grounding import ground
 from stvg.methods.dsth import Method as Dsth
 from stvg.methods.dsth.config import DsthConfig
@@ -20,7 +21,7 @@ from stvg.methods.dsth.highlight import Highlight
 from stvg.methods.dsth.method import Encoded, Output, layers_of
 from stvg.methods.dsth.sentences import Parts
 from stvg.types import Clip, Query, Scene, SceneObject, Track, VideoMeta
-from tests.methods.dsth.models import small_backbone
+from tests.methods.dsth.models import small_backbone, small_qwen2
 
 META = VideoMeta("clip.mp4", 256, 128, Fraction(8), 2.0, 16)
 OPTIONS = {"frames": 8, "side": 64, "question": "{}"}
@@ -77,6 +78,7 @@ def test_the_maps_say_which_object_and_when(backbone: Any) -> None:
     assert found.details is not None
     assert [each["track"] for each in found.details["objects"]] == [1, 2]
     assert [each["score"] for each in found.details["objects"]] == [1.0, 5.0]
+    assert found.details["chosen"] == 2
     assert found.details["signal"] == pytest.approx([0, 0, 1, 1, 1, 1, 0.25, 0.25], abs=1e-3)
     assert found.details["tokens"] == {"where": 0, "when": None}
     assert (found.score, found.warnings, found.details["consistency"]) == (None, (), None)
@@ -188,6 +190,19 @@ def test_equal_parts_are_tuned_once(backbone: Any) -> None:
     assert output.looks is output.action
 
 
+def test_a_folder_with_a_qwen2_vl_grounds_a_clip(tmp_path: Path) -> None:
+    backbone = small_qwen2()
+    backbone.model.save_pretrained(tmp_path)
+    backbone.tokenizer.save_pretrained(tmp_path)
+    method = Dsth.create(str(tmp_path), ["side=64", "frames=8", "question='{}'", "device=cpu"])
+    clip, query = clip_of(LEFT, RIGHT), Query("the red ball moves up")
+    (output,) = method.run([method.encode(clip, query)])
+    found = method.decode(output, clip, query)
+    assert not found.is_empty
+    assert found.details is not None
+    assert len(found.details["yes_over_no"]["action"]["asked"]) == 2
+
+
 def test_plan_is_square_frames_from_the_first_to_the_last(backbone: Any) -> None:
     plan = method_of(backbone).plan(META, Query("the small dog runs"))
     assert plan.frames is not None
@@ -228,6 +243,8 @@ def test_layers(wanted: Any, count: int, expected: range) -> None:
     [
         ({"layers": [1, 3]}, r"layers 0 to 2 of the model, found \[1, 3\]"),
         ({"layers": [2, 1]}, r"layers 0 to 2 of the model, found \[2, 1\]"),
+        ({"token": -7}, r"a token from -4 to 3, .* of random .* found -7"),
+        ({"time_token": 4}, r"a token from -4 to 3, .* found 4"),
         ({"side": 100}, "multiple of 16 pixels.*found 100; 96 is near"),
         ({"question": "who?"}, "needs {} once"),
         ({"split": "endpoint", "endpoint": "here"}, "address of a server"),
@@ -238,11 +255,54 @@ def test_options_that_cannot_work(backbone: Any, options: dict[str, Any], messag
         method_of(backbone, **options)
 
 
-def test_a_token_that_the_template_lacks(backbone: Any) -> None:
-    method = method_of(backbone, token=-7, steps=0)
-    (output,) = method.run([method.encode(clip_of(LEFT), Query("the ball"))])
-    with pytest.raises(UsageError, match="a token from -4 to 3"):
-        method.decode(output, clip_of(LEFT), Query("the ball"))
+def test_a_model_without_a_chat_template_is_refused_at_once(backbone: Any) -> None:
+    tokenizer = deepcopy(backbone.tokenizer)
+    tokenizer.chat_template = None
+    with pytest.raises(WeightsError, match="chat template"):
+        method_of(replace(backbone, tokenizer=tokenizer), split="model")
+
+
+def test_what_runs_over_in_16_bits_is_told() -> None:
+    backbone = small_backbone()
+    backbone.model.half()
+    method = method_of(backbone, split="none", reverse=False, rate=1e8)
+    clip, query = clip_of(LEFT), Query("the ball spins")
+    (output,) = method.run([method.encode(clip, query)])
+    found = method.decode(output, clip, query)
+    assert not found.is_empty
+    assert [note.partition(" of ")[0] for note in found.warnings] == ["1 steps", "attention"]
+    assert found.details is not None
+    assert found.details["yes_over_no"]["looks"]["asked"][1] is None
+    json.dumps(found.details, allow_nan=False)
+
+
+@pytest.mark.parametrize("options", [{}, {"reproduce": "authors"}, {"reproduce": "paper"}])
+def test_an_odd_number_of_frames(backbone: Any, options: dict[str, Any]) -> None:
+    """The last step shows one frame twice; answers may lie in it."""
+    frames = [0, 3, 6, 9, 15]
+    method = method_of(backbone, **options)
+    steps = 5 if method.config.repeat_frames else 3
+    clip = clip_of(LEFT, frames=frames)
+    item = method.encode(clip, Query("the red ball moves up"))
+    (output,) = method.run([item])
+    assert output.reversed_looks is not None
+    assert output.looks.relative.shape == output.reversed_looks.relative.shape == (4, steps, 4, 4)
+    time = np.ones((steps, 4, 4))
+    time[-1] = 5.0
+    late = replace(output, action=Highlight(time[None]))
+    tube = method.decode(late, clip, Query("the ball")).tube
+    assert tube is not None
+    assert tube.interval.end_s == 2.0
+    assert 15 / 8 in tube.times_s
+
+
+def test_objects_that_no_shown_frame_holds_give_a_defined_answer(backbone: Any) -> None:
+    clip = clip_of(thing(1, [0, 0, 64, 128], np.array([1])), frames=[0, 5, 10])
+    output = output_of(np.ones((2, 4, 4)), np.ones((2, 4, 4)))
+    found = method_of(backbone).decode(output, clip, Query("a ball"))
+    assert found.tube is not None
+    assert (found.tube.interval.start_s, found.tube.interval.end_s) == (0.0, 2.0)
+    np.testing.assert_array_equal(found.tube.boxes, [[0, 0, 64, 128]] * 16)
 
 
 def test_the_embedded_model_grounds_a_clip_of_the_world(tmp_path: Path) -> None:
@@ -258,5 +318,5 @@ def test_the_embedded_model_grounds_a_clip_of_the_world(tmp_path: Path) -> None:
         assert prediction.details is not None
         assert len(prediction.details["signal"]) == 16
     method = Dsth.create()
-    assert (method.config.detector, method.config.query_first) == ("blobs", True)
+    assert (method.config.detector, method.config.query_first) == ("figures", True)
     assert not any(each.requires_grad for each in method.backbone.model.parameters())

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from stvg.errors import OutputError, StvgError, UsageError
+from stvg.methods.dsth import splitters
 from stvg.methods.dsth.sentences import split_by_rules
 from stvg.methods.dsth.splitters import KEY_VARIABLE, ModelSplitter, ask_backbone, ask_server
 
@@ -27,11 +28,15 @@ class Server:
     Attributes:
         reply: What the model says; None for a reply without one.
         status: Of HTTP.
+        body: Sent instead of a reply.
+        wait: What it waits for before it answers.
         asked: Path, headers and body of each request.
     """
 
     reply: str | None = SPLIT
     status: int = 200
+    body: bytes = b""
+    wait: threading.Event | None = None
     asked: list[tuple[str, Any, dict[str, Any]]] = field(default_factory=list)
     address: str = ""
 
@@ -44,10 +49,12 @@ def server() -> Iterator[Server]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             state.asked.append((self.path, self.headers, json.loads(body)))
+            if state.wait is not None:
+                state.wait.wait()
             choices = [{"message": {"content": state.reply}}] if state.reply is not None else []
             self.send_response(state.status)
             self.end_headers()
-            self.wfile.write(json.dumps({"choices": choices}).encode())
+            self.wfile.write(state.body or json.dumps({"choices": choices}).encode())
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -92,11 +99,16 @@ def test_a_server_is_asked_once_for_a_sentence(
 @pytest.mark.parametrize(
     ("reply", "looks", "action"),
     [
+        (
+            '{"looks": "the caf\\u00e9\\n owner", "action": "he says \\"no\\""}',
+            "the café owner",
+            'he says "no"',
+        ),
         ('Sure: {"looks": "", "action": "the dog barks."}', SENTENCE[:-1].lower(), "the dog barks"),
         ('```json\n{"looks": "the dog", "action": ""}\n```', "the dog", SENTENCE[:-1].lower()),
     ],
 )
-def test_an_empty_part_is_the_whole_sentence(
+def test_what_an_answer_means(
     server: Server, tmp_path: Path, reply: str, looks: str, action: str
 ) -> None:
     server.reply = reply
@@ -104,7 +116,17 @@ def test_an_empty_part_is_the_whole_sentence(
     assert (parts.looks, parts.action) == (looks, action)
 
 
-@pytest.mark.parametrize("reply", ["I cannot.", '{"looks": 3, "action": "x"}', '{"looks": ""}', ""])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "I cannot.",
+        '{"looks": 3, "action": "x"}',
+        '{"looks": ""}',
+        '{"looks": " ", "action": "\\n"}',
+        '{"looks": "the dog \\ud83d", "action": "the dog barks"}',  # half of a character
+        "",
+    ],
+)
 def test_an_answer_without_parts_leaves_it_to_the_rules(
     server: Server, tmp_path: Path, reply: str
 ) -> None:
@@ -115,6 +137,32 @@ def test_an_answer_without_parts_leaves_it_to_the_rules(
     assert (parts.looks, parts.action) == (by_rules.looks, by_rules.action)
     assert parts.source == "rules, large named no parts"
     assert not file.exists()
+
+
+def test_what_was_cut_off_in_the_file_spoils_nothing_behind_it(
+    server: Server, tmp_path: Path
+) -> None:
+    file = tmp_path / "parts.jsonl"
+    file.write_bytes(b'{"key": "cut \xff')
+    parts = splitter(server, file)(SENTENCE)
+    assert splitter(server, file)(SENTENCE) == parts
+    assert len(server.asked) == 1
+
+
+def test_a_server_that_is_too_slow_is_named(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(splitters, "_TIMEOUT_S", 0.05)
+    server.wait = threading.Event()
+    with pytest.raises(StvgError, match=r"http://127.*failed: timed out\. Start it"):
+        splitter(server, tmp_path / "parts.jsonl")(SENTENCE)
+    server.wait.set()
+
+
+def test_a_reply_of_brackets_is_named(server: Server, tmp_path: Path) -> None:
+    server.body = b"[" * 100_000
+    with pytest.raises(StvgError, match=r"http://127.*split=rules"):
+        splitter(server, tmp_path / "parts.jsonl")(SENTENCE)
 
 
 @pytest.mark.parametrize(("status", "reply"), [(500, SPLIT), (200, None)])

@@ -104,7 +104,7 @@ class DsthConfig(Config):
     )
     detector: str = Field(
         "IDEA-Research/grounding-dino-tiny",
-        description="detector: a name, a path or a hub id; blobs with the embedded model",
+        description="detector: a name, a path or a hub id; figures with the embedded model",
     )
     threshold: float = Field(
         0.4, ge=0, lt=1, description="detections below this confidence are dropped"

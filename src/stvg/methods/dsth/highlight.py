@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
-from stvg.errors import UsageError
 from stvg.methods.dsth.config import DsthConfig
 from stvg.methods.dsth.tuning import OBJECTIVES, Descent
 from stvg.methods.dsth.watching import Watcher
@@ -43,16 +43,18 @@ class Highlight:
 
     Attributes:
         relative: Attention of each watched token, divided by that of the general question,
-            (R, steps, rows, columns), steps in the order of the video.
+            (R, steps, rows, columns), steps in the order of the video; 0 where it is not finite.
         asked: Yes over no of the question before each step of tuning, logits.
         general: The same of the general question; empty where it is not asked.
         refused: Steps without a finite gradient, which were not taken.
+        is_finite: Whether all of the attention was.
     """
 
     relative: FloatArray
     asked: list[float] = field(default_factory=list)
     general: list[float] = field(default_factory=list)
     refused: int = 0
+    is_finite: bool = True
 
 
 def highlight(
@@ -73,17 +75,22 @@ def highlight(
     for step in range(config.steps):
         for group in _together(descents, alike=step == 0):
             _step(watcher, group, descents, found, general, config)
+
+    @cache
+    def unshifted(reverse: bool) -> dict[str, FloatArray]:
+        return watcher.attention(watcher.nothing(), [general], reverse=reverse)
+
     for group in _together(descents, alike=config.steps == 0):
         reverse, added = group[0].reverse, descents[group[0]].point
         names = list(dict.fromkeys(branch.read for branch in group))
-        if config.shift_general:
+        if config.shift_general or not config.steps:
             maps = watcher.attention(added, [*names, general], reverse=reverse)
         else:
-            maps = watcher.attention(added, names, reverse=reverse)
-            maps |= watcher.attention(watcher.nothing(), [general], reverse=reverse)
+            maps = watcher.attention(added, names, reverse=reverse) | unshifted(reverse)
         for branch in group:
             relative = maps[branch.read] / (maps[general] + _LEAST)
-            found[branch].relative = relative[:, ::-1] if reverse else relative
+            found[branch].is_finite = bool(np.isfinite(relative).all())
+            found[branch].relative = np.nan_to_num(relative[:, ::-1] if reverse else relative)
             found[branch].refused = descents[branch].refused
     return found
 
@@ -95,14 +102,11 @@ def choose_token(
 
     Args:
         relative: Maps of the R watched tokens, (R, steps, rows, columns).
-        token: ``activation``: the token with the highest peak; ``mean``: of all; a number: that
-            token, -1 the last.
+        token: ``activation``: the token with the highest peak; ``mean``: of all; a number from -R
+            to R - 1: that token, -1 the last.
 
     Returns:
         The map (steps, rows, columns); which of the R it is, None for the mean; peaks (R,).
-
-    Raises:
-        UsageError: If there is no such token.
 
     Example:
         >>> maps = np.zeros((3, 1, 2, 2))
@@ -113,15 +117,7 @@ def choose_token(
     peaks = relative.reshape(len(relative), -1).max(1)
     if token == "mean":  # noqa: S105
         return relative.mean(0), None, peaks
-    if isinstance(token, str):
-        chosen = int(peaks.argmax())
-    elif -len(relative) <= token < len(relative):
-        chosen = token % len(relative)
-    else:
-        raise UsageError(
-            f"expected a token from {-len(relative)} to {len(relative) - 1}, of those that the "
-            f"chat template writes behind the text, found {token}"
-        )
+    chosen = int(peaks.argmax()) if isinstance(token, str) else token % len(relative)
     return relative[chosen], chosen, peaks
 
 

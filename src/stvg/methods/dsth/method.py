@@ -17,33 +17,28 @@ from typing import Any, Self
 
 import numpy as np
 
-from stvg.backbones.asking import Pixels, once_a_clip
+from stvg.backbones.asking import Pixels, check_side, once_a_clip, pixels_of
 from stvg.backbones.prefix import Features
-from stvg.backbones.preprocess import patchify
 from stvg.backbones.qwen import QwenBackbone
 from stvg.backbones.tiny import TINY, read_card, resolve_model
-from stvg.backbones.token_grid import TokenGrid
 from stvg.data.world.files import is_world_video
 from stvg.errors import UsageError
 from stvg.methods.base import Method, Plan, ScenePlan
 from stvg.methods.dsth.candidates import Candidates, tube_of
 from stvg.methods.dsth.config import DsthConfig
-from stvg.methods.dsth.highlight import Branch, Highlight, choose_token, highlight, likeness
+from stvg.methods.dsth.deciding import Decision, decide, interval_of
+from stvg.methods.dsth.highlight import Branch, Highlight, highlight
 from stvg.methods.dsth.prompts import Prompt, answer_tokens
 from stvg.methods.dsth.sentences import Parts, nouns_of, split_by_rules, whole
 from stvg.methods.dsth.splitters import ModelSplitter, ask_backbone, ask_server, default_file
 from stvg.methods.dsth.watching import Watcher
-from stvg.methods.dsth.when import fit_interval, grow_window
-from stvg.methods.dsth.where import attention_inside, cell_weights, score_objects
-from stvg.types import Clip, FloatArray, Interval, Prediction, Query, Tube, VideoMeta
+from stvg.types import Clip, FloatArray, Prediction, Query, Tube, VideoMeta
 from stvg.video import SamplingPlan
 
 _OF_CHECKPOINT = ("frames", "side", "query_first", "even_steps")
 """Options that a checkpoint's card gives, where it was trained for another method."""
-_LATTICE = 8
-"""Points to a cell, each way, at which attention inside a box is looked up."""
 _AT_ONCE = 8
-"""Sentences on one video whose questions are in memory together."""
+"""Most sentences on one video whose questions are in memory together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,27 +75,6 @@ class Output:
     reversed_looks: Highlight | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Decision:
-    """What the maps mean.
-
-    Attributes:
-        scores: Of P objects, (P,).
-        best: The object with the highest.
-        signal: How much attention it draws in each of F frames, (F,) in [0, 1].
-        tokens: Whose attention said where, and when; None for the mean of all.
-        peaks: The highest relative attention of each token, for where and for when, (R,) each.
-        consistency: Likeness of the maps forwards and in reverse; None without a reverse.
-    """
-
-    scores: FloatArray
-    best: int
-    signal: FloatArray
-    tokens: tuple[int | None, int | None]
-    peaks: tuple[FloatArray, FloatArray]
-    consistency: float | None
-
-
 class Dsth(Method):
     """See the module; options in :class:`DsthConfig`.
 
@@ -111,8 +85,10 @@ class Dsth(Method):
         trained_on_world: Whether the model knows nothing but the procedural world.
 
     Raises:
-        UsageError: If the model lacks a layer that is asked for, or cannot cut frames of this side.
-        WeightsError: If its tokenizer has no single tokens for yes and no.
+        UsageError: If the model lacks a layer that is asked for, its chat template a token, or it
+            cannot cut frames of this side.
+        WeightsError: If its tokenizer has no single tokens for yes and no, or no chat template with
+            a place for a video.
     """
 
     name = "dsth"
@@ -133,25 +109,20 @@ class Dsth(Method):
         self.answers = answer_tokens(backbone) if config.steps else None
         self.split = _splitter(backbone, config, self.model_name)
         self._pixels = once_a_clip(self._make_pixels)
-        cell = backbone.layout.cell
-        if config.side % cell:
-            raise UsageError(
-                f"expected a side that is a multiple of {cell} pixels, the cell of "
-                f"{backbone.name}, found {config.side}; "
-                f"{max(round(config.side / cell), 1) * cell} is near"
-            )
+        check_side(backbone, config.side)
+        _check_tokens(backbone, config)
 
     @classmethod
     def create(cls, model: str | None = None, assignments: Sequence[str] = ()) -> Self:
         """Build from a model's name and ``key=value`` options; see :class:`Method`.
 
-        Any Qwen2.5-VL will do, also a checkpoint that was trained for another method; without a
-        name it is the embedded one of ``text_box``.
+        Any Qwen2.5-VL or Qwen2-VL will do, also a checkpoint that was trained for another method;
+        without a name it is the embedded one of ``text_box``.
 
         Raises:
             UsageError: If an option is unknown or out of range, or the model lacks a layer.
             MissingExtraError: If torch or transformers do not import.
-            WeightsError: If the model, its tokenizer or card cannot be used.
+            WeightsError: If the model, its tokenizer, chat template or card cannot be used.
         """
         name = model or TINY
         folder = resolve_model(f"{TINY}/text_box" if name == TINY else name, cls.name)
@@ -161,7 +132,7 @@ class Dsth(Method):
         }
         is_of_world = card.get("data") == "world"
         if is_of_world:
-            own |= {"detector": "blobs", "question": "{}", "split": "none"}  # as it was trained
+            own |= {"detector": "figures", "question": "{}", "split": "none"}  # as it was trained
         config = DsthConfig.from_assignments(assignments, **own)
         backbone = QwenBackbone.load(folder, dtype=config.dtype, device=config.device)
         backbone.model.requires_grad_(False)
@@ -206,12 +177,18 @@ class Dsth(Method):
                 video = self.backbone.encode_video(
                     pixels.rows, pixels.grid, seconds_per_step=pixels.seconds_per_step
                 )
-            for start in range(0, len(numbers), _AT_ONCE):
-                part = numbers[start : start + _AT_ONCE]
+            count = self._at_once
+            for start in range(0, len(numbers), count):
+                part = numbers[start : start + count]
                 found |= dict(
                     zip(part, self._watch(video, [encoded[n] for n in part]), strict=True)
                 )
         return [found[number] for number in range(len(encoded))]
+
+    @property
+    def _at_once(self) -> int:
+        """Sentences in memory together: one where each keeps a graph of the video of its own."""
+        return 1 if self.config.query_first and self.config.steps else _AT_ONCE
 
     def _watch(self, video: Features, items: Sequence[Encoded]) -> list[Output]:
         """The highlights of a few queries on one video."""
@@ -239,55 +216,18 @@ class Dsth(Method):
     def decode(self, output: Output, clip: Clip, query: Query) -> Prediction:
         """The object and the interval that the maps mean."""
         candidates = Candidates.of(clip, self.config.objects)
-        found = self._decide(output, clip, candidates)
+        maps = (output.looks, output.action, output.reversed_looks)
+        found = decide(*maps, clip, candidates, self.config, self._joined)
         chosen = candidates.objects[found.best] if candidates.objects else None
         return Prediction(
             query=query,
             video=clip.meta,
-            tube=tube_of(chosen, self._interval(clip, found.signal), clip.meta),
+            tube=tube_of(chosen, interval_of(clip, found.signal, self.config), clip.meta),
             method=self.name,
             model=self.model_name,
             warnings=tuple(self._warnings(output, clip, candidates)),
             details=_details(output, candidates, found),
         )
-
-    def _decide(self, output: Output, clip: Clip, candidates: Candidates) -> Decision:
-        """Which object, and how much attention it draws over time."""
-        config, meta, back = self.config, clip.meta, output.reversed_looks
-        looks = output.looks.relative
-        summed = looks if back is None else looks + back.relative
-        space, token, peaks = choose_token(summed, config.token)
-        time, time_token, time_peaks = choose_token(output.action.relative, config.time_token)
-        rows, columns = space.shape[1:]
-        boxes_cells = candidates.boxes * ([columns / meta.width, rows / meta.height] * 2)
-        steps = np.arange(len(clip)) // (1 if config.repeat_frames else self._joined)
-        pixels = (meta.height, meta.width) if config.mask == "pixels" else None
-        scores = score_objects(space, cell_weights(boxes_cells, rows, columns, pixels), steps)
-        best = int(scores.argmax())
-        points = pixels or (_LATTICE * rows, _LATTICE * columns)
-        signal = attention_inside(time, boxes_cells[best], steps, points)
-        alike = None
-        if back is not None:
-            maps = (looks, back.relative)
-            alike = likeness(*(each.mean(0) if token is None else each[token] for each in maps))
-        return Decision(
-            scores, best, signal / (signal.max() + 1e-4), (token, time_token), (peaks, time_peaks),
-            alike,
-        )  # fmt: skip
-
-    def _interval(self, clip: Clip, signal: FloatArray) -> Interval:
-        """From the first frame that is kept to the last, or to the one that is seen next.
-
-        The published rule ends with the last kept frame itself.
-        """
-        frames, meta = clip.frame_indices, clip.meta
-        if self.config.time == "window":
-            keep = max(round(self.config.keep * len(signal)), 1)
-            first, last = grow_window(signal, keep, ties_stop=self.config.ties_stop)
-            return meta.span_of(int(frames[first]), int(frames[last]) + 1)
-        first, last = fit_interval(signal)
-        end = int(frames[last + 1]) if last + 1 < len(frames) else meta.frames
-        return meta.span_of(int(frames[first]), end)
 
     def _warnings(self, output: Output, clip: Clip, candidates: Candidates) -> list[str]:
         """What a reader must know about an answer."""
@@ -298,10 +238,15 @@ class Dsth(Method):
             notes.append(
                 f"{clip.scene.detector} saw no object ({sought}): the boxes are the whole picture"
             )
-        branches = [output.looks, output.action, output.reversed_looks]
-        refused = sum(branch.refused for branch in branches if branch is not None)
+        branches = set(_branches_of(output).values())  # equal parts share one
+        refused = sum(branch.refused for branch in branches)
         if refused:
             notes.append(f"{refused} steps of tuning had no finite gradient and were left out")
+        if not all(branch.is_finite for branch in branches):
+            notes.append(
+                f"attention of {self.model_name} is not finite and was taken for none; try "
+                "--set dtype=bfloat16, or smaller steps of tuning (--set rate=...)"
+            )
         if self.trained_on_world and not is_world_video(clip.meta.path):
             notes.append(
                 f"{self.model_name} was trained on the procedural world only and knows nothing of "
@@ -311,12 +256,9 @@ class Dsth(Method):
 
     def _make_pixels(self, clip: Clip) -> Pixels:
         """The clip as the vision tower takes it."""
-        layout, config = self.backbone.layout, self.config
-        joined = self._joined if config.repeat_frames else 1
-        rows, grid = patchify(np.repeat(np.asarray(clip.frames), joined, axis=0), layout)
-        if config.even_steps:
-            return Pixels(rows, grid, 1 / self.backbone.rule.tokens_per_second)
-        return Pixels(rows, grid, TokenGrid.of(clip, layout).seconds_per_step / joined)
+        config = self.config
+        repeat = self._joined if config.repeat_frames else 1
+        return pixels_of(clip, self.backbone, even_steps=config.even_steps, repeat=repeat)
 
     @property
     def _joined(self) -> int:
@@ -354,6 +296,19 @@ def layers_of(wanted: tuple[int, int] | str, count: int) -> range:
     return range(first, last + 1)
 
 
+def _check_tokens(backbone: QwenBackbone, config: DsthConfig) -> None:
+    """Refuse a chat template without a place for a video, and tokens that it does not write."""
+    merge = backbone.layout.merge
+    small, query_first = (1, merge, merge), config.query_first
+    count = Prompt.of(backbone, config.general, small, query_first=query_first).watched
+    for token in (config.token, config.time_token):
+        if isinstance(token, int) and not -count <= token < count:
+            raise UsageError(
+                f"expected a token from {-count} to {count - 1}, of those that the chat template "
+                f"of {backbone.name} writes behind the text, found {token}"
+            )
+
+
 def _splitter(backbone: QwenBackbone, config: DsthConfig, name: str) -> Callable[[str], Parts]:
     """Who splits sentences."""
     if config.split in ("rules", "none"):
@@ -374,17 +329,25 @@ def _details(output: Output, candidates: Candidates, found: Decision) -> dict[st
             {"track": each.track.id, "label": each.track.label, "score": round(float(score), 4)}
             for each, score in zip(candidates.objects, found.scores, strict=False)
         ],
+        "chosen": candidates.objects[found.best].track.id if candidates.objects else None,
         "signal": _rounded(found.signal),
         "tokens": dict(zip(("where", "when"), found.tokens, strict=True)),
         "peaks": dict(zip(("where", "when"), map(_rounded, found.peaks), strict=True)),
         "yes_over_no": {
-            "looks": _rounded(output.looks.asked),
-            "action": _rounded(output.action.asked),
-            "general": _rounded(output.looks.general),
+            name: {"asked": _rounded(branch.asked), "general": _rounded(branch.general)}
+            for name, branch in _branches_of(output).items()
         },
         "consistency": None if found.consistency is None else round(found.consistency, 4),
     }
 
 
-def _rounded(values: Sequence[float] | FloatArray) -> list[float]:
-    return [round(float(value), 4) for value in values]
+def _branches_of(output: Output) -> dict[str, Highlight]:
+    """The highlights by what they are for."""
+    found = {"looks": output.looks, "action": output.action}
+    back = output.reversed_looks
+    return found if back is None else {**found, "looks_in_reverse": back}
+
+
+def _rounded(values: Sequence[float] | FloatArray) -> list[float | None]:
+    """Numbers as JSON has them; None for one that is not finite."""
+    return [round(float(value), 4) if np.isfinite(value) else None for value in values]

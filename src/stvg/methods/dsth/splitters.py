@@ -12,6 +12,7 @@ import json
 import os
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -27,6 +28,8 @@ KEY_VARIABLE = "STVG_ENDPOINT_KEY"
 """Environment variable with the key of a server that wants one."""
 _MOST_TOKENS = 200
 _TIMEOUT_S = 60
+_FAILURES = (OSError, HTTPException, ValueError, LookupError, TypeError, RecursionError)
+"""What a connection or a reply of another form can raise."""
 
 PROMPT = """\
 Split a sentence about a video into two parts.
@@ -149,7 +152,7 @@ def ask_server(address: str, model: str) -> Ask:
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:  # noqa: S310
                 return str(json.load(reply)["choices"][0]["message"]["content"])
-        except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
+        except _FAILURES as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise StvgError(
                 f"expected the server at {address} to split a sentence as its model {model!r}, "
@@ -164,16 +167,25 @@ def _parts_in(answer: str) -> list[str] | None:
     """Looks and action in what a model wrote; None where there are none."""
     for value in find_values(answer).values:
         if isinstance(value, dict):
-            parts = [value.get("looks"), value.get("action")]
-            if all(isinstance(part, str) for part in parts) and any(parts):
-                return [str(part) for part in parts]
+            written = [value.get("looks"), value.get("action")]
+            parts = [_plain(part) for part in written if isinstance(part, str)]
+            if len(parts) == len(written) and any(parts) and "".join(parts).isprintable():
+                return parts
     return None
+
+
+def _plain(text: str) -> str:
+    """What a string of JSON says, in one line."""
+    with suppress(ValueError):
+        text = json.loads(f'"{text}"', strict=False)
+    return " ".join(text.split())
 
 
 def _read(file: Path) -> dict[str, list[str]]:
     """Answers by key; lines that were cut off are passed over."""
     known = {}
-    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    for line in text.splitlines():
         try:
             entry = json.loads(line)
             known[entry["key"]] = [str(entry["looks"]), str(entry["action"])]
@@ -185,10 +197,13 @@ def _read(file: Path) -> dict[str, list[str]]:
 def _append(file: Path, key: str, sentence: str, parts: list[str]) -> None:
     """Add an answer to the file."""
     entry = {"key": key, "sentence": sentence, "looks": parts[0], "action": parts[1]}
+    line = f"{json.dumps(entry)}\n"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_file() and not file.read_bytes().endswith(b"\n"):
+            line = f"\n{line}"  # behind one that was cut off
         with file.open("a", encoding="utf-8") as target:
-            target.write(f"{json.dumps(entry, ensure_ascii=False)}\n")
+            target.write(line)
     except OSError as error:
         raise OutputError(
             f"the parts of sentences cannot be kept in {file}: {error}; name another file with "
