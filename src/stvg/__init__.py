@@ -26,13 +26,19 @@ _PUBLIC = {
     "VideoMeta": "stvg.types",
     "StvgError": "stvg.errors",
     "ground": "stvg.grounding",
+    "load": "stvg.grounder",
     "probe": "stvg.video",
     "read_clip": "stvg.video",
+    "to_fiftyone": "stvg.export.fiftyone",
+    "to_supervision": "stvg.export.supervision",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604  names come from the table above
 
 if TYPE_CHECKING:
     from stvg.errors import StvgError
+    from stvg.export.fiftyone import to_fiftyone
+    from stvg.export.supervision import to_supervision
+    from stvg.grounder import load
     from stvg.grounding import ground
     from stvg.types import Clip, Interval, Prediction, Query, Sample, Tube, VideoMeta
     from stvg.video import probe, read_clip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,8 @@ import pytest
 
 from stvg.formats.prediction import read_predictions
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
@@ -44,3 +47,30 @@ def test_first_tube_finds_what_it_drew(tmp_path: Path) -> None:
         assert y1 < 180 < y2
     made = {path.name for path in (tmp_path / "demo").iterdir()}
     assert made == {"clip.mp4", "prediction.json", "overlay.mp4", "sheet.png"}
+
+
+def test_every_example_is_documented() -> None:
+    page = (ROOT / "docs" / "python.md").read_text()
+    for path in EXAMPLES.glob("*.py"):
+        assert f"### [{path.name}](../examples/{path.name})" in page
+
+
+def test_a_correction_comes_back(tmp_path: Path) -> None:
+    """Two frames fewer of a clip of 8 a second: a quarter of a second."""
+    result = subprocess.run([sys.executable, str(EXAMPLES / "correct_in_cvat.py"), "demo"],
+                            cwd=tmp_path, check=True, capture_output=True, text=True)  # fmt: skip
+    (answered,) = read_predictions(tmp_path / "demo" / "answer.json")
+    assert answered.tube is not None
+    interval = answered.tube.interval
+    corrected = f"corrected: Interval(start_s={interval.start_s}, end_s={interval.end_s - 0.25})"
+    assert corrected in result.stdout
+
+
+def test_scores_of_answers_that_start_a_frame_late(tmp_path: Path) -> None:
+    """Of a true span of n frames n - 1 are answered, all with the true box."""
+    result = subprocess.run([sys.executable, str(EXAMPLES / "score_your_answers.py"), "demo"],
+                            cwd=tmp_path, check=True, capture_output=True, text=True)  # fmt: skip
+    annotations = json.loads((tmp_path / "demo" / "world" / "annotations.json").read_text())
+    lengths = [len(each["bbox"]) for each in annotations.values()]
+    mean = 100 * sum((length - 1) / length for length in lengths) / len(lengths)
+    assert re.search(rf"^m_vIoU +{mean:.2f} ", result.stdout, re.MULTILINE)

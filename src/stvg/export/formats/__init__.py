@@ -1,0 +1,1 @@
+"""One module a file format; see :mod:`stvg.export.base`."""
