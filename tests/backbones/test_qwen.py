@@ -518,7 +518,7 @@ def test_what_cannot_be_loaded(tmp_path: Path) -> None:
         QwenBackbone.load(str(tmp_path / "nothing" / "here"))
     other = transformers.GPT2Config(n_layer=1, n_head=1, n_embd=8, vocab_size=9)
     other.save_pretrained(tmp_path / "other")
-    with pytest.raises(WeightsError, match="type qwen2_5_vl, found the type 'gpt2'"):
+    with pytest.raises(WeightsError, match="type qwen2_5_vl or qwen2_vl, found the type 'gpt2'"):
         QwenBackbone.load(tmp_path / "other")
     with pytest.raises(UsageError, match="float32, bfloat16"):
         QwenBackbone.load(tmp_path, dtype="int8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,6 +27,19 @@ def tower(window: int = 32, whole: tuple[int, ...] = (1,)) -> Any:
     torch.manual_seed(1)
     kind = transformers.models.qwen2_5_vl.modeling_qwen2_5_vl
     return kind.Qwen2_5_VisionTransformerPretrainedModel(config.vision_config).eval()
+
+
+def undivided() -> Any:
+    """The tower of Qwen2-VL, which has no windows."""
+    config = transformers.Qwen2VLConfig(
+        vision_config={
+            "depth": 3, "embed_dim": 32, "hidden_size": 24, "num_heads": 2, "patch_size": 8,
+            "mlp_ratio": 2, "initializer_range": 0.2,
+        }
+    )  # fmt: skip
+    torch.manual_seed(1)
+    kind = transformers.models.qwen2_vl.modeling_qwen2_vl
+    return kind.Qwen2VisionTransformerPretrainedModel(config.vision_config).eval()
 
 
 def one_by_one(model: Any, pixels: Any, grid: tuple[int, int, int]) -> Any:
@@ -72,9 +86,10 @@ def test_windows_of_several_sizes_are_refused() -> None:
         encode_alike(model, torch.randn(1, 120, 384), (1, 12, 10))
 
 
-def test_any_size_goes_where_all_layers_see_the_whole_frame() -> None:
-    model, grid = tower(32, whole=(0, 1, 2)), (1, 12, 10)
-    pixels = torch.randn(2, 120, 384)
+@pytest.mark.parametrize("make", [lambda: tower(32, whole=(0, 1, 2)), undivided])
+def test_any_size_goes_where_all_layers_see_the_whole_frame(make: Callable[[], Any]) -> None:
+    model, grid = make(), (2, 12, 10)
+    pixels = torch.randn(2, 240, 384)
     assert can_batch(model, grid)
     with torch.no_grad():
         torch.testing.assert_close(

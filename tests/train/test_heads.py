@@ -11,7 +11,7 @@ from stvg.train.heads import DenseHeads
 
 from .small import torch
 
-WORDS = {"colour": [0, 1], "kind": [2, 3], "motion": [4, 5]}
+WORDS = {"colour": [0, 1], "kind": [2, 3], "motion": [4, 5], "painted": [6, 7]}
 
 
 def heads(seen: list[float], meant: list[float]) -> DenseHeads:
@@ -24,7 +24,8 @@ def heads(seen: list[float], meant: list[float]) -> DenseHeads:
         for each in made.spread.values():
             each.weight.copy_(torch.eye(4))
             each.bias.zero_()
-        made.sharpness.fill_(math.log(2.0))
+        for each in made.sharpness.values():
+            each.fill_(math.log(2.0))
     return made
 
 
@@ -42,6 +43,7 @@ def labels() -> dict[str, Any]:
         "colour": torch.tensor([[0, 1]]),
         "kind": torch.tensor([[1, 0]]),
         "motion": torch.tensor([[[0], [1]]]),
+        "painted": torch.tensor([[1, 0]]),
     }
 
 
@@ -50,10 +52,11 @@ def test_what_is_seen(labels: dict[str, Any]) -> None:
     said = [0.3, *[0.1, 0.2, 0.3, 0.4], *[1.0, 2.0, 3.0], *[0.0, 0.0, 0.0, 0.0]]
     tokens = torch.zeros(1, 1, 4, 4)
     tokens[..., 0] = 1.0
-    table = torch.zeros(6, 4)
+    table = torch.zeros(8, 4)
     table[0, 0], table[1, 1] = 5.0, 2.0  # colour: the token points at word 0, the truth is 1
     table[2, 0], table[3, 1] = 1.0, 3.0  # kind: it points at word 0, the truth
     table[4, 2], table[5, 3] = 1.0, 1.0  # motion: at neither
+    table[6, 0], table[7, 1] = 2.0, 3.0  # painted: at word 0, the truth
     sums, gauges = heads(said, [0.0] * 6).judge_seen(tokens, table, labels)
     # two tokens show nothing, two something; logit 0.3 everywhere
     assert float(sums["cell"]) == pytest.approx((2 * softplus(0.3) + 2 * softplus(-0.3)) / 4)
@@ -68,15 +71,26 @@ def test_what_is_seen(labels: dict[str, Any]) -> None:
     assert float(sums["cell_colour"]) == pytest.approx(softplus(2.0))
     assert float(sums["cell_kind"]) == pytest.approx(softplus(-2.0))
     assert float(sums["cell_motion"]) == pytest.approx(math.log(2))
+    assert float(sums["cell_painted"]) == pytest.approx(softplus(-2.0))
     assert gauges["object"] == (2.0, 4.0)
     assert gauges["colour"] == (0.0, 2.0)
-    assert gauges["kind"] == (2.0, 2.0)
+    assert gauges["kind"] == gauges["painted"] == (2.0, 2.0)
+
+
+@torch.no_grad()
+def test_objects_without_a_number_are_not_asked_for_it(labels: dict[str, Any]) -> None:
+    labels["painted"] = torch.tensor([[1, -1]])
+    sums, gauges = heads([0.0] * 12, [0.0] * 6).judge_seen(
+        torch.randn(1, 1, 4, 4), torch.randn(8, 4), labels
+    )
+    assert float(sums["cell_painted"]) == 0
+    assert gauges["painted"] == (0.0, 0.0)
 
 
 def test_every_clip_counts_once_however_many_tokens_it_shows(labels: dict[str, Any]) -> None:
     said = [0.0, *[0.1] * 4, *[0.0] * 3, *[0.0] * 4]
     tokens = torch.randn(2, 1, 4, 4)
-    table = torch.randn(6, 4)
+    table = torch.randn(8, 4)
     one = {**labels, "cells": torch.tensor([[[-1, 1, -1, -1]]])}
     both = {name: torch.cat([labels[name], one[name]]) for name in labels}
     made = heads(said, [0.0] * 6)
@@ -95,9 +109,10 @@ def test_nothing_is_seen() -> None:
         "changes": torch.zeros(1, 1, 1, 3), "colour": torch.zeros(1, 1, dtype=torch.long),
         "kind": torch.zeros(1, 1, dtype=torch.long),
         "motion": torch.zeros(1, 1, 1, dtype=torch.long),
+        "painted": torch.zeros(1, 1, dtype=torch.long),
     }  # fmt: skip
     sums, gauges = heads([0.0] * 12, [0.0] * 6).judge_seen(
-        torch.zeros(1, 1, 4, 4), torch.randn(6, 4), none
+        torch.zeros(1, 1, 4, 4), torch.randn(8, 4), none
     )
     assert {name for name, value in sums.items() if float(value) != 0} == {"cell"}
     assert gauges["kind"] == (0.0, 0.0)

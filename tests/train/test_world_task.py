@@ -13,6 +13,7 @@ import pytest
 from stvg.backbones.positions import Block, positions, token_types
 from stvg.data.world import draw_clip, plan_clip
 from stvg.errors import UsageError
+from stvg.text.numbered.grammars.r1_compact import NAMES
 from stvg.train.scenes import make_scene
 from stvg.train.starting import without_weights
 from stvg.train.tasks.world import Question, Task, WorldMaker
@@ -188,14 +189,20 @@ def test_numbers_decide_and_nothing_else() -> None:
     assert not torch.equal(together.videos[0][0], together.videos[1][0])
 
 
-def test_painted_numbers_are_asked_for() -> None:
+def test_painted_numbers_are_asked_for_and_are_labels() -> None:
     maker = Task.of({"kind": "world", "numbered": 1.0}).maker(without_weights(backbone()))
-    rows = maker.batch([0, 1]).rows
-    for ids, judged in zip(rows.ids, rows.judged, strict=True):
+    batch = maker.batch([0])
+    on_objects = {NAMES[place] for place in batch.seen["painted"][0].tolist()}
+    for ids, judged in zip(batch.rows.ids, batch.rows.judged, strict=True):
         words = tokenizer().decode(ids[judged]).split()
         assert words[:3] == ["target", "id", ":"]
-        assert 1 <= int(words[3]) <= 9
+        assert words[3] in on_objects
         assert words[5:8] == ["time", "range", ":"]
+
+
+def test_where_nothing_is_painted_no_number_is_a_label() -> None:
+    maker = Task.of({"kind": "world"}).maker(without_weights(backbone()))
+    assert (maker.batch([0, 1]).seen["painted"] == -1).all()
 
 
 def test_other_vocabularies_are_refused() -> None:

@@ -8,15 +8,19 @@ answered at once that memory does not grow with their number.
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from stvg.backbones.prefix import Features, Prefix
-from stvg.backbones.preprocess import Grid
+import numpy as np
+
+from stvg.backbones.positions import Block
+from stvg.backbones.prefix import Features, Prefix, Tensor
+from stvg.backbones.preprocess import Grid, patchify
 from stvg.backbones.qwen import QwenBackbone
+from stvg.backbones.token_grid import TokenGrid
 from stvg.errors import UsageError, WeightsError
 from stvg.text import Position
 from stvg.types import ByteArray, Clip
@@ -36,11 +40,18 @@ class Pixels:
         rows: Of ``patchify``, (S, D) uint8.
         grid: Patches in time, height and width.
         seconds_per_step: What positions count from step to step.
+        queries: Vectors that a method puts behind each step.
     """
 
     rows: ByteArray
     grid: Grid
     seconds_per_step: float
+    queries: int = 0
+
+    @property
+    def block(self) -> Block:
+        """What positions and prompts need to know of it."""
+        return Block(self.grid, self.seconds_per_step, queries=self.queries)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,12 +78,14 @@ class Answer:
         ids: Its tokens.
         confidence: Geometric mean of the probabilities of the tokens that were chosen, (0, 1].
         finished: Whether it ended of itself rather than at the limit.
+        seen: What ``look`` of :func:`answer` made of the states of the prompt.
     """
 
     text: str
     ids: tuple[int, ...]
     confidence: float
     finished: bool
+    seen: Any = field(default=None, repr=False)
 
 
 def once_a_clip(make: Callable[[Clip], Pixels]) -> Callable[[Clip], Pixels]:
@@ -95,7 +108,44 @@ def once_a_clip(make: Callable[[Clip], Pixels]) -> Callable[[Clip], Pixels]:
     return made
 
 
-def prompt_ids(backbone: QwenBackbone, text: str, grid: Grid, *, query_first: bool) -> list[int]:
+def pixels_of(
+    clip: Clip, backbone: QwenBackbone, *, even_steps: bool = False, repeat: int = 1
+) -> Pixels:
+    """A clip at model size as the vision tower takes it.
+
+    Args:
+        clip: Frames whose sides are multiples of the model's cell.
+        backbone: The model.
+        even_steps: Count steps instead of seconds in the positions.
+        repeat: How often each frame is shown, one behind the other.
+
+    Raises:
+        UsageError: If the clip is empty or of another size.
+    """
+    layout = backbone.layout
+    rows, grid = patchify(np.repeat(clip.frames, repeat, axis=0), layout)
+    if even_steps:
+        return Pixels(rows, grid, 1 / backbone.rule.tokens_per_second)
+    return Pixels(rows, grid, TokenGrid.of(clip, layout).seconds_per_step / repeat)
+
+
+def check_side(backbone: QwenBackbone, side: int) -> None:
+    """Refuse square frames that the model cannot cut.
+
+    Raises:
+        UsageError: If the side is no multiple of the model's cell.
+    """
+    cell = backbone.layout.cell
+    if side % cell:
+        raise UsageError(
+            f"expected a side that is a multiple of {cell} pixels, the cell of {backbone.name}, "
+            f"found {side}; {max(round(side / cell), 1) * cell} is near"
+        )
+
+
+def prompt_ids(
+    backbone: QwenBackbone, text: str, grid: Grid, *, query_first: bool, queries: int = 0
+) -> list[int]:
     """Tokens of a prompt of one user message with one video, by the model's chat template.
 
     Args:
@@ -103,12 +153,60 @@ def prompt_ids(backbone: QwenBackbone, text: str, grid: Grid, *, query_first: bo
         text: What the user says.
         grid: Patches of the video in time, height and width.
         query_first: Whether the text stands before the video.
+        queries: Vectors that a method puts behind each step of the video.
 
     Raises:
         UsageError: If the text holds a special token of the tokenizer, which would not be read as
             text.
         WeightsError: If the chat template is missing, fails or has no single place for the video.
     """
+    before, after = _prompt_parts(backbone, text, query_first=query_first)
+    count = Block(grid, queries=queries).tokens(backbone.layout.merge)
+    return [
+        *backbone.tokenizer(before, add_special_tokens=False)["input_ids"],
+        *[backbone.model.config.video_token_id] * count,
+        *backbone.tokenizer(after, add_special_tokens=False)["input_ids"],
+    ]
+
+
+def sentence_places(
+    backbone: QwenBackbone, text: str, sentence: str, visual: int, *, query_first: bool
+) -> list[int]:
+    """Which tokens of a prompt are those of a sentence in it.
+
+    Args:
+        backbone: As for :func:`prompt_ids`; its tokenizer knows where tokens stand in a text.
+        text: What the user says.
+        sentence: A part of it; where it stands there several times, the last one.
+        visual: Placeholders of the video in the prompt.
+        query_first: Whether the text stands before the video.
+
+    Returns:
+        Their places in what :func:`prompt_ids` gives, ascending.
+
+    Raises:
+        UsageError: As :func:`prompt_ids`.
+        WeightsError: Likewise, or if the template does not keep the text as it is.
+    """
+    before, after = _prompt_parts(backbone, text, query_first=query_first)
+    part = before if query_first else after
+    if text not in part or sentence not in text:
+        raise WeightsError(
+            f"expected the chat template of {backbone.name} to keep the text {text!r:.80} with "
+            f"{sentence!r:.80} in it, which it changes; use the template that belongs to the model"
+        )
+    start = part.rindex(text) + text.rindex(sentence)
+    stop = start + len(sentence)
+    encode = backbone.tokenizer
+    spans = encode(part, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    first = 0
+    if not query_first:
+        first = len(encode(before, add_special_tokens=False)["input_ids"]) + visual
+    return [first + n for n, (begin, end) in enumerate(spans) if begin < stop and end > start]
+
+
+def _prompt_parts(backbone: QwenBackbone, text: str, *, query_first: bool) -> tuple[str, str]:
+    """The prompt in words, before and behind its video."""
     tokenizer, video_token = backbone.tokenizer, backbone.model.config.video_token_id
     for token in tokenizer.added_tokens_decoder.values():
         if token.special and str(token) in text:
@@ -137,12 +235,7 @@ def prompt_ids(backbone: QwenBackbone, text: str, grid: Grid, *, query_first: bo
             "template that belong to the model"
         )
     before, _, after = prompt.partition(marker)
-    count = math.prod(grid) // backbone.layout.merge**2
-    return [
-        *tokenizer(before, add_special_tokens=False)["input_ids"],
-        *[video_token] * count,
-        *tokenizer(after, add_special_tokens=False)["input_ids"],
-    ]
+    return before, after
 
 
 def answer(
@@ -152,6 +245,8 @@ def answer(
     max_new_tokens: int,
     temperature: float = 0.0,
     seed: int = 0,
+    encode: Callable[[Pixels], Features] | None = None,
+    look: Callable[[int, Tensor], Any] | None = None,
 ) -> list[Answer]:
     """Answer questions, in their order.
 
@@ -161,12 +256,22 @@ def answer(
         max_new_tokens: Longest answer.
         temperature: 0 takes the likeliest token each time.
         seed: For sampling.
+        encode: From a video to its features; default the vision tower alone.
+        look: Called once for each question, with its number and the states (L, C) of its prompt
+            behind the final norm.
     """
     import torch
 
     answers: dict[int, Answer] = {}
+    encode = encode or partial(_encode, backbone)
     with torch.no_grad():
-        for prefix, numbers in _read(backbone, questions):
+        for prefix, before, numbers in _read(backbone, questions, encode, hidden=look is not None):
+            seen = [
+                None
+                if look is None
+                else look(number, _states_of(prefix, before, row, len(questions[number].ids)))
+                for row, number in enumerate(numbers)
+            ]
             found = backbone.generate(
                 prefix,
                 max_new_tokens=max_new_tokens,
@@ -182,38 +287,61 @@ def answer(
                     found.ids[row],
                     float(chosen.mean().exp()) if len(chosen) else 1.0,
                     found.finished[row],
+                    seen[row],
                 )
     return [answers[number] for number in range(len(questions))]
 
 
 def _read(
-    backbone: QwenBackbone, questions: Sequence[Question]
-) -> Iterator[tuple[Prefix, list[int]]]:
-    """The prompts in prefixes of several, and which question each row is."""
+    backbone: QwenBackbone,
+    questions: Sequence[Question],
+    encode: Callable[[Pixels], Features],
+    *,
+    hidden: bool,
+) -> Iterator[tuple[Prefix, Tensor | None, list[int]]]:
+    """The prompts in prefixes of several, and which question each row is.
+
+    With ``hidden`` prefixes keep states, and between the two stand those (P, C) of the tokens that
+    all rows have in front, where there are any.
+    """
     videos: dict[int, list[int]] = {}
     for number, question in enumerate(questions):
         videos.setdefault(id(question.pixels), []).append(number)
-    features = {
-        key: _encode(backbone, questions[numbers[0]].pixels) for key, numbers in videos.items()
-    }
+    features = {key: encode(questions[numbers[0]].pixels) for key, numbers in videos.items()}
     order = [number for numbers in videos.values() for number in numbers]
     at_once = max(_MOST_TOKENS // max(len(question.ids) for question in questions), 1)
     parts = [order[start : start + at_once] for start in range(0, len(order), at_once)]
     one_video = len(videos) == 1
     shared = _shared_part(backbone, [each.ids for each in questions]) if one_video else 0
     if shared:
-        prompt = backbone.prefill(questions[0].ids[:shared], list(features.values()))
+        prompt = backbone.prefill(questions[0].ids[:shared], list(features.values()), hidden=hidden)
+        before = prompt.hidden[0] if prompt.hidden is not None else None
         for part in parts:
-            yield backbone.extend(prompt, [questions[n].ids[shared:] for n in part]), part
+            texts = [questions[number].ids[shared:] for number in part]
+            yield backbone.extend(prompt, texts, hidden=hidden), before, part
         return
     for part in parts:
         yield (
             backbone.prefill_batch(
                 [questions[number].ids for number in part],
                 [[features[id(questions[number].pixels)]] for number in part],
+                hidden=hidden,
             ),
+            None,
             part,
         )
+
+
+def _states_of(prefix: Prefix, before: Tensor | None, row: int, length: int) -> Tensor:
+    """States (L, C) of a prompt of that many tokens, from those in front of all rows and its own.
+
+    The whole is put together for one row at a time, since it may be large.
+    """
+    import torch
+
+    assert prefix.hidden is not None
+    own = prefix.hidden[row]
+    return (own if before is None else torch.cat([before, own]))[:length]
 
 
 def _encode(backbone: QwenBackbone, pixels: Pixels) -> Features:

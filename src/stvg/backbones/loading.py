@@ -6,6 +6,7 @@ that is an error, as is a model of another architecture than the one asked for.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stvg.backbones import adapters
@@ -17,15 +18,13 @@ _DTYPES = ("float32", "bfloat16", "float16")
 
 
 def load_model(
-    name: str, model_type: str, class_name: str, *, dtype: str | None, device: str | None,
-    attention: str,
-) -> tuple[Any, Any]:  # fmt: skip
+    name: str, classes: Mapping[str, str], *, dtype: str | None, device: str | None, attention: str
+) -> tuple[Any, Any]:
     """A model in evaluation mode on its device, and its tokenizer.
 
     Args:
         name: Hub id (``owner/name``) or local folder, also one of adapters.
-        model_type: What its configuration must say.
-        class_name: Name of the model's class in transformers.
+        classes: The class in transformers for each type that its configuration may say.
         dtype: ``float32``, ``bfloat16`` or ``float16``; None is bfloat16 on a graphics card and
             float32 elsewhere.
         device: As torch names it; None is the graphics card where torch finds one.
@@ -51,15 +50,15 @@ def load_model(
     base = adapters.base_of(name)
     if base is not None:
         model, tokenizer = load_model(
-            base, model_type, class_name, dtype=dtype, device=device, attention=attention
+            base, classes, dtype=dtype, device=device, attention=attention
         )
         return adapters.merged(model, name).eval(), tokenizer
     missing: list[str] = []
     try:
         config = transformers.AutoConfig.from_pretrained(name)
-        if config.model_type == model_type:
+        if config.model_type in classes:
             with without_bars(transformers, name):
-                model, found = getattr(transformers, class_name).from_pretrained(
+                model, found = getattr(transformers, classes[config.model_type]).from_pretrained(
                     name,
                     config=config,
                     dtype=getattr(torch, dtype),
@@ -72,10 +71,12 @@ def load_model(
         # A wrong folder makes transformers, its hub client and the weight readers raise classes
         # that share no base but Exception.
         raise WeightsError(
-            why_not_loaded(name, f"{model_type} model", "config.json, weights, tokenizer", error)
+            why_not_loaded(
+                name, f"{' or '.join(classes)} model", "config.json, weights, tokenizer", error
+            )
         ) from error
-    if config.model_type != model_type:
-        raise WeightsError(wrong_architecture(name, model_type, config))
+    if config.model_type not in classes:
+        raise WeightsError(wrong_architecture(name, classes, config))
     if missing:
         raise WeightsError(
             f"the weights of {name} are incomplete: {len(missing)} tensors are missing, first "
@@ -84,9 +85,9 @@ def load_model(
     return model.eval().to(device), tokenizer
 
 
-def wrong_architecture(name: str, model_type: str, config: Any) -> str:
+def wrong_architecture(name: str, types: Iterable[str], config: Any) -> str:
     """One sentence on a model of another kind."""
     return (
-        f"expected a model of the type {model_type}, found the type {config.model_type!r} in "
-        f"{name}; choose another model"
+        f"expected a model of the type {' or '.join(types)}, found the type "
+        f"{config.model_type!r} in {name}; choose another model"
     )

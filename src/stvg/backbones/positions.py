@@ -19,9 +19,13 @@ columns of tokens is the switch ``convention``:
     it. For comparing with that class, and for weights trained through it.
 
 The block itself is the same in both: step ``k`` of a video is at time ``s + floor(k * interval)``
-with ``interval = tokens_per_second * seconds_per_step``, rounded to float32 as transformers does;
-an image is at time ``s``. (transformers 4.57 cut ``seconds_per_step`` to whole seconds first, its
-repaired later versions and this module do not.)
+with ``interval = tokens_per_second * seconds_per_step``, rounded to float32 as transformers does,
+or 1 in Qwen2-VL, which knows no seconds; an image is at time ``s``. (transformers 4.57 cut
+``seconds_per_step`` to whole seconds first, its repaired later versions and this module do not.)
+
+A method may put vectors of its own into the block, so many behind each step (``queries``). The
+first of step ``k`` stands at the step's time, one row below and one column right of the picture,
+the next one further; text goes on where it would without them, so that nothing else moves.
 """
 
 from __future__ import annotations
@@ -54,11 +58,13 @@ class PositionRule:
         tokens_per_second: Positions in time that a second of video takes; 2 in the released
             Qwen2.5-VL.
         convention: Where text goes on behind a block; see the head of this module.
+        is_timed: Whether seconds count; else each step takes one position, as in Qwen2-VL.
     """
 
     merge: int = 2
     tokens_per_second: float = 2
     convention: Convention = "checkpoint"
+    is_timed: bool = True
 
     def __post_init__(self) -> None:
         if self.convention not in ("checkpoint", "installed"):
@@ -70,9 +76,11 @@ class PositionRule:
     @classmethod
     def of(cls, vision_config: Any, convention: Convention = "checkpoint") -> PositionRule:
         """The rule for a model with this ``vision_config``."""
-        return cls(
-            int(vision_config.spatial_merge_size), vision_config.tokens_per_second, convention
-        )
+        merge = int(vision_config.spatial_merge_size)
+        rate = getattr(vision_config, "tokens_per_second", None)
+        if rate is None:
+            return cls(merge, convention=convention, is_timed=False)
+        return cls(merge, rate, convention)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +92,18 @@ class Block:
         seconds_per_step: Time from one step of a video to the next (``second_per_grid_ts``);
             without meaning for an image.
         kind: ``VIDEO`` or ``IMAGE``.
+        queries: Placeholders behind each step that stand for vectors of a method.
     """
 
     grid_thw: Grid
     seconds_per_step: float = 1.0
     kind: int = VIDEO
+    queries: int = 0
 
     def tokens(self, merge: int) -> int:
         """Number of its placeholder tokens in the prompt."""
         steps, height, width = self.grid_thw
-        return steps * (height // merge) * (width // merge)
+        return steps * ((height // merge) * (width // merge) + self.queries)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -236,20 +246,24 @@ def _text_positions(start: int, count: int) -> IntArray:
 def _block_positions(block: Block, start: int, rule: PositionRule) -> IntArray:
     """(3, count): time, row and column of each token of a block, in its order."""
     steps, height, width = block.grid_thw
-    interval = rule.tokens_per_second * block.seconds_per_step if block.kind == VIDEO else 1.0
+    is_timed = rule.is_timed and block.kind == VIDEO
+    interval = rule.tokens_per_second * block.seconds_per_step if is_timed else 1.0
     # float32 as in transformers; it also lifts 0.9999999999 from a division to the whole number.
     times = (np.arange(steps, dtype=np.float32) * np.float32(interval)).astype(np.int64)
-    grid = np.meshgrid(
-        times, np.arange(height // rule.merge), np.arange(width // rule.merge), indexing="ij"
-    )
-    return np.stack(grid).reshape(3, -1).astype(np.int64) + start
+    rows, columns = height // rule.merge, width // rule.merge
+    picture = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"))
+    queries = np.arange(block.queries) + np.array([[rows], [columns]])  # (2, queries)
+    step = np.concatenate([picture.reshape(2, -1), queries], axis=1)  # (2, K)
+    where = np.tile(step, (1, steps))
+    return np.concatenate([times.repeat(step.shape[1])[None], where]).astype(np.int64) + start
 
 
 def _position_behind(ids: IntArray, block: Block, start: int, rule: PositionRule) -> int:
     """Where text goes on behind a block with positions ``ids`` (3, count) from ``start``."""
+    side = max(block.grid_thw[1:]) // rule.merge
     if rule.convention == "checkpoint":
-        return int(ids.max()) + 1
-    return start + max(block.grid_thw[1:]) // rule.merge
+        return max(int(ids[0].max()) + 1, start + side)
+    return start + side
 
 
 def _mismatch(number: int, block: Block, types: IntArray, place: int, count: int) -> str:

@@ -30,24 +30,27 @@ Change = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """What the vision tower makes of one video or image.
+    """What the vision tower makes of one video or image, with what a method puts between.
 
     Attributes:
-        tokens: One row a visual token, (N, C), in the order of ``TokenGrid``.
+        tokens: One row a visual token, (N, C), in the order of ``TokenGrid``; behind those of each
+            step the vectors of a method, if there are any.
         grid_thw: Patches in time, height and width before merging.
         seconds_per_step: Time from one step of the video to the next.
         kind: ``VIDEO`` or ``IMAGE`` of :mod:`stvg.backbones.positions`.
+        queries: Vectors of a method behind each step.
     """
 
     tokens: Tensor
     grid_thw: Grid
     seconds_per_step: float = 1.0
     kind: int = VIDEO
+    queries: int = 0
 
     @property
     def block(self) -> Block:
         """What positions need to know of it."""
-        return Block(self.grid_thw, self.seconds_per_step, self.kind)
+        return Block(self.grid_thw, self.seconds_per_step, self.kind, self.queries)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""Qwen2.5-VL as it is in ``transformers``, driven so that nothing is computed twice.
+"""Qwen2.5-VL and Qwen2-VL from ``transformers``, driven so that nothing is computed twice.
 
 The model class is not changed and its own ``forward`` and ``generate`` are not used. A video is
 encoded once (:meth:`QwenBackbone.encode_video`), a prompt with its video is read once
@@ -57,16 +57,20 @@ from stvg.backbones.writing import Answer, write
 from stvg.errors import UsageError
 from stvg.types import IntArray
 
-_MODEL_TYPE = "qwen2_5_vl"
+_CLASSES = {
+    "qwen2_5_vl": "Qwen2_5_VLForConditionalGeneration",
+    "qwen2_vl": "Qwen2VLForConditionalGeneration",
+}
+"""Classes of transformers that can be driven, by the type that a configuration says."""
 
 
 @dataclass(frozen=True, slots=True)
 class QwenBackbone:
-    """A Qwen2.5-VL model with its tokenizer.
+    """A Qwen2.5-VL or Qwen2-VL model with its tokenizer.
 
     Attributes:
-        model: A ``Qwen2_5_VLForConditionalGeneration``; of a model that ``peft`` wraps, what
-            ``get_base_model()`` gives.
+        model: A ``Qwen2_5_VLForConditionalGeneration`` or ``Qwen2VLForConditionalGeneration``; of a
+            model that ``peft`` wraps, what ``get_base_model()`` gives.
         tokenizer: Its tokenizer; None where only token ids are used.
         name: What messages call it.
         convention: How positions go on behind a video; see :mod:`stvg.backbones.positions`.
@@ -82,8 +86,8 @@ class QwenBackbone:
 
     def __post_init__(self) -> None:
         config = self.model.config
-        if config.model_type != _MODEL_TYPE:
-            raise UsageError(wrong_architecture(self.name, _MODEL_TYPE, config))
+        if config.model_type not in _CLASSES:
+            raise UsageError(wrong_architecture(self.name, _CLASSES, config))
         if "sliding_attention" in (config.text_config.layer_types or ()):
             raise UsageError(
                 f"{self.name} has layers with sliding windows, whose cache cannot be shared; set "
@@ -119,12 +123,7 @@ class QwenBackbone:
         """
         name = str(name_or_path)
         model, tokenizer = load_model(
-            name,
-            _MODEL_TYPE,
-            "Qwen2_5_VLForConditionalGeneration",
-            dtype=dtype,
-            device=device,
-            attention=attention,
+            name, _CLASSES, dtype=dtype, device=device, attention=attention
         )
         return cls(model, tokenizer, name, convention)
 

@@ -1,4 +1,4 @@
-"""Driving the language model of a Qwen2.5-VL: prompts to embeddings, embeddings to states.
+"""Driving the language model of a Qwen-VL: prompts to embeddings, embeddings to states.
 
 Everything that goes into the model goes through here: positions are always handed in, features are
 put in place of the placeholders of prompts and of nothing else, and the cache of a prefix is given
@@ -33,7 +33,7 @@ class Reader:
     """The language model with what it needs to know of tokens.
 
     Attributes:
-        model: A ``Qwen2_5_VLForConditionalGeneration``.
+        model: What :class:`stvg.backbones.qwen.QwenBackbone` takes.
         rule: How positions are counted.
         name: What messages call the model.
     """

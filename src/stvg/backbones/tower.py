@@ -1,13 +1,15 @@
 """The vision tower on several videos of one size at once; the same numbers, far fewer calls.
 
-The tower of Qwen2.5-VL lays all patches of all videos in one row and, without flash attention,
-loops over the stretches that may see each other: one call a frame pair and layer, or one a window.
-Videos of one size have stretches of one size, so that a plain batch does the same work in one call
-a layer. The patch embedding, a convolution whose stride is its kernel, is a product with a matrix.
+The towers of Qwen2.5-VL and Qwen2-VL lay all patches of all videos in one row and, without flash
+attention, loop over the stretches that may see each other: one call a frame pair and layer, or one
+a window, of which Qwen2-VL has none. Videos of one size have stretches of one size, so that a plain
+batch does the same work in one call a layer. The patch embedding, a convolution whose stride is its
+kernel, is a product with a matrix.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from stvg.backbones.prefix import Tensor
@@ -22,7 +24,7 @@ def can_batch(tower: Any, grid_thw: Grid) -> bool:
     """
     if "flash" in str(tower.config._attn_implementation):
         return False
-    if len(tower.fullatt_block_indexes) == len(tower.blocks):
+    if len(_undivided(tower)) == len(tower.blocks):
         return True
     side = tower.window_size // tower.patch_size // tower.spatial_merge_size
     rows, columns = (number // tower.spatial_merge_size for number in grid_thw[1:])
@@ -33,7 +35,7 @@ def encode_alike(tower: Any, pixels: Tensor, grid_thw: Grid) -> Tensor:
     """Visual tokens of several videos of one size; gradients flow.
 
     Args:
-        tower: The ``visual`` module of a Qwen2.5-VL model.
+        tower: The ``visual`` module of a Qwen2.5-VL or Qwen2-VL model.
         pixels: Normalised rows of ``patchify``, (B, S, D) in the tower's type.
         grid_thw: Patches of each video in time, height and width.
 
@@ -44,7 +46,7 @@ def encode_alike(tower: Any, pixels: Tensor, grid_thw: Grid) -> Tensor:
         ValueError: If frames of this size have windows of several sizes; see :func:`can_batch`.
     """
     import torch
-    from transformers.vision_utils import get_vision_position_ids, get_vision_window_index
+    from transformers.vision_utils import get_vision_position_ids
 
     if not can_batch(tower, grid_thw):
         raise ValueError(f"frames of {grid_thw[1:]} patches have windows of several sizes")
@@ -54,24 +56,42 @@ def encode_alike(tower: Any, pixels: Tensor, grid_thw: Grid) -> Tensor:
     weight = tower.patch_embed.proj.weight
     hidden = torch.nn.functional.linear(pixels, weight.reshape(len(weight), -1))
     hidden = hidden.reshape(len(pixels) * steps, height * width, -1)  # (N, P, C), N frame pairs
-    order, seams = get_vision_window_index(
-        one,
-        spatial_merge_size=merge,
-        window_size=tower.window_size,
-        patch_size=tower.patch_size,
-    )
-    windows = len(torch.as_tensor(seams).unique()) - 1
+    order, windows = _windows(tower, one)
     hidden = _reordered(hidden, order, merge)
     places = get_vision_position_ids(one, merge)
     rotary = tuple(
         _reordered(part[None], order, merge)[0] for part in tower.rotary_pos_emb(hidden, places)
     )
+    undivided = _undivided(tower)
     for number, block in enumerate(tower.blocks):
-        parts = 1 if number in tower.fullatt_block_indexes else windows
+        parts = 1 if number in undivided else windows
         hidden = hidden + _attend(block.attn, block.norm1(hidden), rotary, parts)
         hidden = hidden + block.mlp(block.norm2(hidden))
     merged = tower.merger(hidden).reshape(len(hidden), height * width // merge**2, -1)
     return merged[:, torch.argsort(order)].reshape(len(pixels), -1, merged.shape[-1])
+
+
+def _undivided(tower: Any) -> Collection[int]:
+    """Layers that see whole frames: of Qwen2-VL all."""
+    found: Collection[int] = getattr(tower, "fullatt_block_indexes", range(len(tower.blocks)))
+    return found
+
+
+def _windows(tower: Any, grid: Tensor) -> tuple[Tensor, int]:
+    """The order in which tokens of one frame pair stand window by window, and how many windows."""
+    import torch
+    from transformers.vision_utils import get_vision_window_index
+
+    merge = tower.spatial_merge_size
+    if len(_undivided(tower)) == len(tower.blocks):
+        return torch.arange(int(grid.prod()) // merge**2, device=grid.device), 1
+    order, seams = get_vision_window_index(
+        grid,
+        spatial_merge_size=merge,
+        window_size=tower.window_size,
+        patch_size=tower.patch_size,
+    )
+    return order, len(torch.as_tensor(seams).unique()) - 1
 
 
 def _reordered(rows: Tensor, order: Tensor, merge: int) -> Tensor:

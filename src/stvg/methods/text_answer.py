@@ -10,16 +10,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
 
-from stvg.backbones.asking import Answer, Pixels, Question, answer, once_a_clip, prompt_ids
-from stvg.backbones.preprocess import patchify
+from stvg.backbones.asking import (
+    Answer,
+    Pixels,
+    Question,
+    answer,
+    check_side,
+    once_a_clip,
+    pixels_of,
+    prompt_ids,
+)
+from stvg.backbones.prefix import Features, Tensor
 from stvg.backbones.qwen import QwenBackbone
 from stvg.backbones.tiny import CARD, TINY, read_card, resolve_model
-from stvg.backbones.token_grid import TokenGrid
 from stvg.config import Config
 from stvg.data.world.files import is_world_video
 from stvg.errors import UsageError, WeightsError
@@ -30,6 +38,9 @@ from stvg.rewards import RewardsConfig, Target
 from stvg.text import Codec, Position, View, Vocabulary, find_codec, prompt_of
 from stvg.types import Clip, Interval, Prediction, Query, Tube, VideoMeta
 from stvg.video import SamplingPlan
+
+if TYPE_CHECKING:
+    from stvg.backbones.learned import LearnedParts
 
 
 class TextAnswerConfig(Config):
@@ -73,6 +84,9 @@ class Encoded:
         target: Tokens of the right answer with the stop token; None without a target.
         truth: What rewards compare an answer with; None without a target.
         problem: Why there is no right answer though there is a target, or None.
+        lesson: What the method's learned parts need to know of it, and what they are to learn with
+            a target; None for methods without.
+        seen: What they made of the prompt; None before it was read.
     """
 
     question: Question
@@ -82,6 +96,8 @@ class Encoded:
     target: tuple[int, ...] | None = None
     truth: Target | None = None
     problem: str | None = None
+    lesson: Any = None
+    seen: Any = None
 
 
 class TextAnswer(Method):
@@ -89,6 +105,8 @@ class TextAnswer(Method):
 
     Attributes:
         rewards: Options of the rewards that the method is trained with; they make the ``Mix``.
+        parts: What the method has learned beside the model; None for methods that add nothing.
+        pixels: From a clip to its pixels as the vision tower takes them, made once a clip.
 
     Args:
         backbone: The model.
@@ -102,6 +120,7 @@ class TextAnswer(Method):
 
     options: ClassVar[type[TextAnswerConfig]] = TextAnswerConfig
     rewards: ClassVar[type[RewardsConfig]]
+    parts: Any = None
 
     def __init__(
         self,
@@ -116,7 +135,7 @@ class TextAnswer(Method):
         self.trained_on_world = trained_on_world
         self.codec: Any = self.find_grammar(config.grammar)
         self.vocabulary = Vocabulary(backbone.tokenizer)
-        self._pixels = once_a_clip(self._make_pixels)
+        self.pixels = once_a_clip(self._make_pixels)
         self._check()
 
     def find_grammar(self, name: str) -> Any:
@@ -126,13 +145,8 @@ class TextAnswer(Method):
 
     def _check(self) -> None:
         """Refuse options that do not fit each other or the model."""
-        backbone = self.backbone
-        cell, side = backbone.layout.cell, self.config.side
-        if side is not None and side % cell:
-            raise UsageError(
-                f"expected a side that is a multiple of {cell} pixels, the cell of "
-                f"{backbone.name}, found {side}; {max(round(side / cell), 1) * cell} is near"
-            )
+        if self.config.side is not None:
+            check_side(self.backbone, self.config.side)
 
     @classmethod
     def create(cls, model: str | None = None, assignments: Sequence[str] = ()) -> Self:
@@ -163,7 +177,21 @@ class TextAnswer(Method):
         backbone = QwenBackbone.load(folder, dtype=config.dtype, device=config.device)
         grid = (1, backbone.layout.merge, backbone.layout.merge)
         prompt_ids(backbone, "", grid, query_first=config.query_first)  # refuses a bad template now
-        return cls(backbone, config, name=name, trained_on_world=card.get("data") == "world")
+        method = cls(backbone, config, name=name, trained_on_world=card.get("data") == "world")
+        method.parts = method.new_parts()
+        if method.parts is not None:
+            from stvg.backbones.learned import load_parts
+
+            if not load_parts(method.parts, folder):
+                raise WeightsError(
+                    f"{name} lacks what {cls.name} learns beside the language model; train it "
+                    f"first (recipes/{cls.name}), or name a model that was trained so"
+                )
+        return method
+
+    def new_parts(self) -> LearnedParts | None:
+        """What the method learns beside the model, not trained yet; None for nothing."""
+        return None
 
     def plan(self, meta: VideoMeta, query: Query) -> Plan:
         """Frames spread over the whole video."""
@@ -180,9 +208,12 @@ class TextAnswer(Method):
         """Prompt and video; with a target also the right answer and what rewards need."""
         layout, tokenizer = self.backbone.layout, self.backbone.tokenizer
         view = View.of(clip, layout.temporal_patch)
-        pixels = self._pixels(clip)
+        pixels = self.pixels(clip)
         text = self.prompt(query, view)
-        ids = prompt_ids(self.backbone, text, pixels.grid, query_first=self.config.query_first)
+        ids = prompt_ids(
+            self.backbone, text, pixels.grid, query_first=self.config.query_first,
+            queries=pixels.queries,
+        )  # fmt: skip
         unknown = [
             word for word in query.text.split()
             if tokenizer.unk_token_id is not None
@@ -234,13 +265,25 @@ class TextAnswer(Method):
         del marked
         return Judged(text, self.codec.parse(text, view))
 
+    def read_for(self, query: Query, text: str, encoded: Encoded, clip: Clip) -> Judged:
+        """A text as the answer to a query; see :meth:`read`."""
+        del query, clip
+        return self.read(text, encoded.view, encoded.marked)
+
     def judged(self, ids: Sequence[int], view: View, marked: Mapping[int, Tube]) -> Judged:
         """The tokens of an answer as rewards are given it."""
         text = self.backbone.tokenizer.decode(ids, skip_special_tokens=True).strip()
         return replace(self.read(text, view, marked), ids=tuple(ids))
 
+    def look(self, encoded: Encoded, states: Tensor) -> Any:
+        """What the learned parts make of the states (L, C) of a prompt."""
+
     def run(self, encoded: Sequence[Encoded]) -> list[tuple[Answer, Encoded]]:
         """The model's answers; queries on one clip share its video."""
+
+        def look(number: int, states: Tensor) -> Any:
+            return self.look(encoded[number], states)
+
         answers = answer(
             self.backbone,
             [
@@ -250,13 +293,18 @@ class TextAnswer(Method):
             max_new_tokens=self.config.max_new_tokens,
             temperature=self.config.temperature,
             seed=self.config.seed,
+            encode=self._features,
+            look=None if self.parts is None else look,
         )
-        return list(zip(answers, encoded, strict=True))
+        return [
+            (said, replace(item, seen=said.seen))
+            for said, item in zip(answers, encoded, strict=True)
+        ]
 
     def decode(self, output: tuple[Answer, Encoded], clip: Clip, query: Query) -> Prediction:
         """The tube that an answer means, or why it means none."""
         said, encoded = output
-        read = self.read(said.text, encoded.view, encoded.marked)
+        read = self.read_for(query, said.text, encoded, clip)
         parsed = read.parsed.or_draft()
         warnings = [*parsed.repairs]
         if not said.finished:
@@ -288,15 +336,19 @@ class TextAnswer(Method):
             warnings=tuple(warnings),
         )
 
+    def _features(self, pixels: Pixels) -> Features:
+        """What the vision tower makes of a video, with what the method puts between."""
+        video = self.backbone.encode_video(
+            pixels.rows, pixels.grid, seconds_per_step=pixels.seconds_per_step
+        )
+        if self.parts is None:
+            return video
+        tokens = self.parts.features(video.tokens, video.grid_thw)
+        return replace(video, tokens=tokens, queries=pixels.queries)
+
     def _make_pixels(self, clip: Clip) -> Pixels:
         """The clip as the vision tower takes it."""
-        layout = self.backbone.layout
-        rows, grid = patchify(np.asarray(clip.frames), layout)
-        if self.config.even_steps:
-            seconds = 1 / self.backbone.rule.tokens_per_second
-        else:
-            seconds = TokenGrid.of(clip, layout).seconds_per_step
-        return Pixels(rows, grid, seconds)
+        return pixels_of(clip, self.backbone, even_steps=self.config.even_steps)
 
 
 def _at_least_a_frame(tube: Tube, meta: VideoMeta) -> Tube:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from stvg.backbones.learned import PARTS
 from stvg.backbones.tiny import CARD
 from stvg.errors import OutputError, UsageError
 from stvg.hub import without_bars
@@ -116,7 +117,12 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
 
 
 def save_model(
-    folder: Path, model: Any, tokenizer: Any, heads: Any, card: Mapping[str, Any]
+    folder: Path,
+    model: Any,
+    tokenizer: Any,
+    heads: Any,
+    card: Mapping[str, Any],
+    parts: Any = None,
 ) -> None:
     """Write a model's folder outside of any run; arguments as :func:`model_writer`.
 
@@ -126,6 +132,7 @@ def save_model(
         tokenizer: Its tokenizer.
         heads: Dense heads, or None.
         card: What the folder says of itself.
+        parts: What a method learns beside the model, or None.
 
     Raises:
         OutputError: If it cannot be written; what was there stays.
@@ -136,7 +143,7 @@ def save_model(
         for left_over in (part, old):
             shutil.rmtree(left_over, ignore_errors=True)
         part.mkdir(parents=True)
-        model_writer(model, tokenizer, heads, card)(part)
+        model_writer(model, tokenizer, heads, card, parts)(part)
         if folder.exists():
             os.replace(folder, old)
         os.replace(part, folder)
@@ -149,7 +156,7 @@ def save_model(
 
 
 def model_writer(
-    model: Any, tokenizer: Any, heads: Any, card: Mapping[str, Any]
+    model: Any, tokenizer: Any, heads: Any, card: Mapping[str, Any], parts: Any = None
 ) -> Callable[[Path], None]:
     """What writes a model's folder.
 
@@ -159,6 +166,7 @@ def model_writer(
         tokenizer: Its tokenizer.
         heads: Dense heads, or None.
         card: What the checkpoint says of itself, JSON values.
+        parts: What a method learns beside the model, or None.
     """
     import transformers
     from safetensors.torch import save_file
@@ -167,8 +175,10 @@ def model_writer(
         with without_bars(transformers, str(folder)):
             model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        if heads is not None:
-            save_file({k: v.contiguous() for k, v in heads.state_dict().items()}, folder / HEADS)
+        for module, name in ((heads, HEADS), (parts, PARTS)):
+            if module is not None:
+                tensors = {k: v.contiguous() for k, v in module.state_dict().items()}
+                save_file(tensors, folder / name)
         (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
     return write

@@ -21,6 +21,7 @@ from stvg.data.world.parts import LEVELS
 from stvg.data.world.sentences import PHRASES
 from stvg.data.world.sprites import COLOURS, KINDS
 from stvg.extras import require
+from stvg.text.numbered.grammars.r1_compact import NAMES
 
 SPECIALS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",
@@ -71,7 +72,9 @@ class FreshConfig(Config):
     seed: int = Field(0, ge=0, description="seed of the random weights")
 
 
-WORLD_WORDS = {"colour": tuple(COLOURS), "kind": tuple(KINDS), "motion": MOTIONS}
+WORLD_WORDS = {
+    "colour": tuple(COLOURS), "kind": tuple(KINDS), "motion": MOTIONS, "painted": NAMES,
+}  # fmt: skip
 """Words for what a visual token shows, by question."""
 
 

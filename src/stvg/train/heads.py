@@ -1,11 +1,11 @@
 """Dense heads: what every visual token shows, asked of the vision tower and of the language model.
 
 They are used in training only, as extra losses that tell every token what it should know, and as
-gauges of which part of a model holds it back. The tower's tokens are asked for what they show; its
-colours, kinds and motions are told apart by the embeddings of their words, so that a token of a red
-ball points where the words *red* and *ball* do. The language model's tokens, one layer before the
-last so that an answer can still read them, are asked whether they show what the sentence means and
-whether it happens now. Neither comes from a paper.
+gauges of which part of a model holds it back. The tower's tokens are asked for what they show;
+colours, kinds and motions, and numbers painted on objects, are told apart by the embeddings of
+their words, so that a token of a red ball points where the words *red* and *ball* do. The language
+model's tokens, one layer before the last so that an answer can still read them, are asked whether
+they show what the sentence means and whether it happens now. Neither comes from a paper.
 
 Every loss is a mean over the tokens that it concerns, within a clip or a row; what is returned is
 the sum over clips or rows, so that parts of a batch add up.
@@ -25,6 +25,8 @@ Sums = dict[str, Tensor]
 Gauges = dict[str, tuple[float, float]]
 """Shares by name: how many are right, of how many."""
 
+_UNKNOWN = -1  # a label that asks nothing
+
 
 class DenseHeads(nn.Module):  # type: ignore[misc]
     """Heads on visual tokens.
@@ -32,7 +34,7 @@ class DenseHeads(nn.Module):  # type: ignore[misc]
     Args:
         size: Length C of a token.
         words: Token ids of the words of each question that words answer (``colour``, ``kind``,
-            ``motion``), in the order of the labels.
+            ``motion``, ``painted``), in the order of the labels.
     """
 
     def __init__(self, size: int, words: Mapping[str, Sequence[int]]) -> None:
@@ -40,7 +42,7 @@ class DenseHeads(nn.Module):  # type: ignore[misc]
         self.words = {name: list(ids) for name, ids in words.items()}
         self.seen = nn.Sequential(nn.Linear(size, 128), nn.GELU(), nn.Linear(128, 12))
         self.meant = nn.Sequential(nn.Linear(size, 128), nn.GELU(), nn.Linear(128, 6))
-        self.sharpness = nn.Parameter(torch.full((len(words),), 2.3))
+        self.sharpness = nn.ParameterDict({name: torch.tensor(2.3) for name in words})
         self.spread = nn.ModuleDict({name: nn.Linear(size, size) for name in words})
 
     def judge_seen(
@@ -53,7 +55,7 @@ class DenseHeads(nn.Module):  # type: ignore[misc]
             table: Word embeddings (V, C).
             labels: ``cells`` (B, S, K) object of each token or -1; of the N objects ``boxes``
                 (B, N, S, 4) as shares of the side, ``changes`` (B, N, S, 3), ``motion`` (B, N, S),
-                ``colour`` and ``kind`` (B, N).
+                ``colour``, ``kind`` and ``painted`` (B, N), the last -1 where no number is.
         """
         cells = labels["cells"]
         shown = cells >= 0
@@ -79,14 +81,15 @@ class DenseHeads(nn.Module):  # type: ignore[misc]
             "colour": labels["colour"][clip, number],
             "kind": labels["kind"][clip, number],
             "motion": labels["motion"][clip, number, step],
+            "painted": labels["painted"][clip, number],
         }
-        for place, (name, truth) in enumerate(truths.items()):
+        for name, truth in truths.items():
             rows = F.normalize(table[self.words[name]], dim=-1)
             scores = F.normalize(self.spread[name](found), dim=-1) @ rows.T
-            scores = scores * self.sharpness[place].exp()
-            loss = F.cross_entropy(scores, truth, reduction="none")
+            scores = scores * self.sharpness[name].exp()
+            loss = F.cross_entropy(scores, truth, reduction="none", ignore_index=_UNKNOWN)
             sums[f"cell_{name}"] = (loss * share).sum()
-            gauges[name] = _right(scores.argmax(-1) == truth)
+            gauges[name] = _right((scores.argmax(-1) == truth)[truth != _UNKNOWN])
         return sums, gauges
 
     def judge_meant(self, states: Tensor, labels: Mapping[str, Tensor]) -> tuple[Sums, Gauges]:

@@ -11,16 +11,23 @@ from typing import Any
 from stvg.errors import MissingExtraError, OutputError
 from stvg.formats.atomic import atomic_path
 from stvg.train.heads import Gauges, Sums
-from stvg.train.student import GAUGES, WEIGHTS
+from stvg.train.student import Student
 
 _MODULES = {"tensorboard": "torch.utils.tensorboard", "trackio": "trackio", "wandb": "wandb"}
 
 
-NUMBERS = (
-    "count/cell", "count/target", "count/answer", *(f"loss/{name}" for name in WEIGHTS),
-    *(f"right/{name}" for name in GAUGES), *(f"of/{name}" for name in GAUGES),
-)  # fmt: skip
-"""All names of :func:`numbers_of`."""
+def families_of(student: Student) -> tuple[str, ...]:
+    """The families of its losses, by whose counts they are divided."""
+    return tuple(dict.fromkeys(name.partition("_")[0] for name in student.weights))
+
+
+def names_of(student: Student) -> tuple[str, ...]:
+    """All names that :func:`numbers_of` may give."""
+    return (
+        *(f"count/{name}" for name in families_of(student)),
+        *(f"loss/{name}" for name in student.weights),
+        *(f"{group}/{name}" for group in ("right", "of") for name in student.gauges),
+    )
 
 
 def numbers_of(sums: Sums, gauges: Gauges, counts: Mapping[str, float]) -> dict[str, float]:

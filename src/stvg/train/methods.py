@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stvg.backbones.learned import LearnedParts
 from stvg.backbones.qwen import QwenBackbone
 from stvg.errors import UsageError
 from stvg.methods.base import Method
+from stvg.methods.text_answer import TextAnswer
 from stvg.registry import find_method
 
 
-def build_method(card: Mapping[str, Any], backbone: QwenBackbone) -> Method:
+def build_method(
+    card: Mapping[str, Any], backbone: QwenBackbone, parts: LearnedParts | None = None
+) -> Method:
     """The method that a card names, with its options, around a model.
+
+    Args:
+        card: What a checkpoint says of itself.
+        backbone: The model; without its weights, for encoding only.
+        parts: What the method has learned beside it.
 
     Raises:
         UsageError: If there is no such method, or it is not built around a model.
@@ -28,4 +37,31 @@ def build_method(card: Mapping[str, Any], backbone: QwenBackbone) -> Method:
         ) from error
     if not isinstance(method, Method):
         raise UsageError(f"expected a subclass of stvg.methods.base.Method from {name!r}")
+    if isinstance(method, TextAnswer):
+        method.parts = parts
     return method
+
+
+def text_method(card: Mapping[str, Any], backbone: QwenBackbone) -> TextAnswer:
+    """The method of a card, which encodes what is trained here.
+
+    Raises:
+        UsageError: If it does not answer with text, or as :func:`build_method`.
+    """
+    method = build_method(card, backbone)
+    if not isinstance(method, TextAnswer):
+        raise UsageError(
+            "expected a method that answers with text (a subclass of TextAnswer) to train here, "
+            f"found {card.get('method')}"
+        )
+    return method
+
+
+def new_parts(card: Mapping[str, Any], backbone: QwenBackbone) -> LearnedParts | None:
+    """What the method of a card learns beside a model, not trained yet; None for nothing.
+
+    Raises:
+        UsageError: As :func:`build_method`.
+    """
+    method = build_method(card, backbone) if "method" in card else None
+    return method.new_parts() if isinstance(method, TextAnswer) else None

@@ -17,12 +17,13 @@ def make_optimiser(student: Any, options: Optimiser) -> Any:
     """
     import torch
 
+    tables = {id(each.weight) for each in student.modules() if isinstance(each, torch.nn.Embedding)}
     groups: dict[tuple[float, float], list[Any]] = {}
     for name, parameter in student.named_parameters():
         factor = options.tower if ".visual." in name else 1.0
         parameter.requires_grad_(parameter.requires_grad and factor > 0)
         if parameter.requires_grad:
-            decays = parameter.ndim >= 2 and "embed_tokens" not in name
+            decays = parameter.ndim >= 2 and id(parameter) not in tables
             groups.setdefault((factor, options.weight_decay * decays), []).append(parameter)
     return torch.optim.AdamW(
         [

@@ -18,9 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from stvg.backbones.learned import Lesson
+from stvg.backbones.positions import positions, token_types
 from stvg.backbones.prefix import padded
 from stvg.backbones.preprocess import Grid, PatchLayout, normalise_on_device
+from stvg.backbones.qwen import QwenBackbone
 from stvg.backbones.tower import can_batch, encode_alike
+from stvg.methods.text_answer import Encoded
 from stvg.rewards import Target
 from stvg.text import View
 from stvg.train.heads import Gauges, Sums
@@ -36,7 +40,9 @@ class Row:
         places: Their positions, (3, L) int64.
         answer: Number of tokens of the answer, the stop token included; the last ones of ``ids``.
         clip: Number of the clip in its batch.
-        visual: Which of the clip's visual tokens stand for the placeholders, (K,) int64.
+        visual: Which of the clip's visual tokens, vectors of a method among them, stand for the
+            placeholders, (K,) int64.
+        lesson: What the method's learned parts are to learn from it; None for methods without.
     """
 
     ids: IntArray
@@ -44,6 +50,7 @@ class Row:
     answer: int
     clip: int
     visual: IntArray
+    lesson: Any = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +112,7 @@ class Batch:
         prompts: The same queries for answers of the model's own, where the task has a method.
         seen: Dense labels of the clips for ``DenseHeads.judge_seen``, or nothing.
         meant: Dense labels of the rows for ``DenseHeads.judge_meant``, or nothing.
+        lessons: What the method's learned parts are to learn from each row, or nothing.
         broken: Clips that are missing from it because they cannot be used, name -> reason.
     """
 
@@ -113,17 +121,22 @@ class Batch:
     prompts: tuple[Prompt, ...] = ()
     seen: Mapping[str, Tensor] = field(default_factory=dict)
     meant: Mapping[str, Tensor] = field(default_factory=dict)
+    lessons: tuple[Lesson, ...] = ()
     broken: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
-        """What losses are means over: clips, rows, tokens of answers."""
+        """What losses are means over: clips, rows, tokens of answers, and what lessons count."""
         rows = self.rows
-        return {
+        found = {
             "cell": len(self.videos),
             "target": 0 if rows is None else len(rows.ids),
             "answer": 0 if rows is None else int(rows.judged.sum()),
         }
+        for lesson in self.lessons:
+            for name, count in lesson.counts.items():
+                found[name] = found.get(name, 0) + count
+        return found
 
     def to(self, device: Any) -> Batch:
         """The same on a device."""
@@ -134,8 +147,32 @@ class Batch:
             self.prompts,
             {name: tensor.to(device) for name, tensor in self.seen.items()},
             {name: tensor.to(device) for name, tensor in self.meant.items()},
+            self.lessons,
             self.broken,
         )
+
+
+def row_of(backbone: QwenBackbone, encoded: Encoded, clip: int) -> Row:
+    """A query with its answer, as a method encodes them.
+
+    Args:
+        backbone: The model, also without its weights.
+        encoded: With a right answer.
+        clip: Number of the clip in its batch.
+    """
+    question, answer, config = encoded.question, encoded.target, backbone.model.config
+    assert answer is not None
+    block, count = question.pixels.block, len(answer)
+    types = token_types(question.ids, config.image_token_id, config.video_token_id)
+    types = np.concatenate([types, np.zeros(count, np.int64)])
+    places = positions(types, [block], backbone.rule).ids[:, 0]  # (3, L)
+    visual = np.arange(block.tokens(backbone.rule.merge))
+    return Row(np.array([*question.ids, *answer]), places, count, clip, visual, encoded.lesson)
+
+
+def lessons_of(rows: Sequence[Row]) -> tuple[Lesson, ...]:
+    """The lessons of rows that one method encoded; none for a method without learned parts."""
+    return tuple(row.lesson for row in rows if row.lesson is not None)
 
 
 def encode_videos(tower: Any, batch: Batch, layout: PatchLayout) -> list[Tensor]:

@@ -16,17 +16,15 @@ import numpy as np
 from stvg.data.world import UNITS, ClipPlan, Figure, draw_clip
 from stvg.data.world.parts import MOVES
 from stvg.data.world.sprites import COLOURS, KINDS
+from stvg.perception.painting import PaintStyle, paint
 from stvg.train.fresh import MOTIONS
 from stvg.types import ByteArray, FloatArray, IntArray
-from stvg.video.draw import Color, draw_text
-from stvg.video.fonts import typeface_for
 
 STEP_FRAMES = 2
 """Frames in a step."""
 _COLOURS, _KINDS = tuple(COLOURS), tuple(KINDS)
 _LEAST_COVER = 0.25  # of a cell, for an object to count as seen there
 _STILL = 0.8  # units that a resting object stays under within a step
-_DIGIT_SIZE = 0.16  # text size of painted numbers as share of the side; digits are 0.7 of it
 _IN_PLACE = {"grow": "grows", "shrink": "shrinks", "spin": "spins", "blink": "blinks"}
 
 
@@ -45,6 +43,7 @@ class Scene:
         motions: What each object does in each step, (N, S), number in ``MOTIONS``.
         changes: Way across, way down and growth from the first to the second frame of each step,
             shares of the side, (N, S, 3); 0 where it is not in both.
+        painted: Number on each object, (N,); 0 for none.
     """
 
     frames: ByteArray
@@ -55,6 +54,7 @@ class Scene:
     kinds: IntArray
     motions: IntArray
     changes: FloatArray
+    painted: IntArray
 
 
 def make_scene(
@@ -64,7 +64,6 @@ def make_scene(
     side: int,
     cell: int,
     numbers: Sequence[int] | None = None,
-    style: tuple[Color, Color] = ((255, 255, 255), (0, 0, 0)),
 ) -> Scene:
     """Draw and label some steps of a planned clip.
 
@@ -73,16 +72,16 @@ def make_scene(
         steps: Numbers of the steps, ``frames / 2`` of them there are.
         side: Width and height of the pictures in pixels.
         cell: Pixels that one token covers across and down.
-        numbers: What to paint on each object, default nothing.
-        style: Colour of the painted numbers and of their rim.
+        numbers: What to paint on each object, default nothing; painted as for ``stvg_r1``.
     """
     shown = [STEP_FRAMES * step + k for step in steps for k in range(STEP_FRAMES)]
     drawn = draw_clip(plan, 2 * side, frames=shown)
-    if numbers is not None:
-        _paint_numbers(drawn.frames, drawn.boxes, numbers, style)
     fine = drawn.frames.astype(np.uint16)
     rows = fine[:, ::2] + fine[:, 1::2]
     frames = ((rows[:, :, ::2] + rows[:, :, 1::2]) // 4).astype(np.uint8)  # means of 2 x 2 pixels
+    if numbers is not None:
+        places = dict(zip(numbers, drawn.boxes / 2, strict=True))
+        frames = paint(frames, places, style=PaintStyle.for_model(side))
     pairs = (drawn.boxes / (2 * side)).reshape(len(plan.figures), len(steps), STEP_FRAMES, 4)
     some = np.isfinite(pairs[..., 0]).sum(axis=2)  # (N, S): frames in which it is there
     boxes = np.where(
@@ -98,6 +97,7 @@ def make_scene(
         np.array([_KINDS.index(figure.kind) for figure in plan.figures]),
         np.stack([_motions(figure, first) for figure in plan.figures]),
         np.stack([_changes(figure, first) for figure in plan.figures]),
+        np.array(numbers or [0] * len(plan.figures)),
     )
 
 
@@ -152,20 +152,3 @@ def _changes(figure: Figure, first: IntArray) -> FloatArray:
     growth = figure.sizes[first + 1] - figure.sizes[first]
     both = figure.present[first] & figure.present[first + 1]
     return np.where(both[:, None], np.concatenate([way, growth[:, None]], axis=1), 0) / UNITS
-
-
-def _paint_numbers(
-    frames: ByteArray, boxes: FloatArray, numbers: Sequence[int], style: tuple[Color, Color]
-) -> None:
-    """Write a number on the middle of each object, (T, H, W, 3) drawn on, boxes (N, T, 4) px."""
-    color, halo = style
-    face = typeface_for("0123456789", round(frames.shape[1] * _DIGIT_SIZE))
-    for number, places in zip(numbers, boxes, strict=True):
-        text = str(number)
-        width, up = face.width(text), face.line_height // 2
-        for frame, (x1, y1, x2, y2) in zip(frames, places, strict=True):
-            if np.isfinite(x1):
-                left, top = round((x1 + x2 - width) / 2), round((y1 + y2) / 2) - up
-                for shift in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-                    draw_text(frame, text, (left + shift[0], top + shift[1]), halo, face)
-                draw_text(frame, text, (left, top), color, face)

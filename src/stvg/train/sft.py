@@ -21,7 +21,7 @@ from stvg.progress import Progress, no_progress
 from stvg.train.batches import steps_from
 from stvg.train.distributed import sum_over_all
 from stvg.train.keeper import Keeper
-from stvg.train.logs import NUMBERS, add_up, numbers_of
+from stvg.train.logs import add_up, families_of, names_of, numbers_of
 from stvg.train.optimise import make_optimiser, rate_at, set_rate
 from stvg.train.recipe import Recipe, titles_of
 from stvg.train.rows import Batch
@@ -106,17 +106,18 @@ def judge(
     Returns:
         Sums over all parts and processes; see :func:`numbers_of`.
     """
+    plain = accelerator.unwrap_model(student)
     own: dict[str, float] = {}
     for part in parts:
         add_up(own, part.counts)
-    counts = sum_over_all(accelerator, own, ("cell", "target", "answer"))
+    counts = sum_over_all(accelerator, own, families_of(plain))
     numbers: dict[str, float] = {}
     for place, part in enumerate(parts, start=1):
         together = nullcontext() if place == len(parts) else accelerator.no_sync(student)
         with together:
             with autocast:
                 sums, gauges = student(part.to(accelerator.device))
-            loss = total_loss(sums, counts, scales) * accelerator.num_processes
+            loss = total_loss(sums, counts, scales, plain.weights) * accelerator.num_processes
             accelerator.backward(loss)
         add_up(numbers, numbers_of(sums, gauges, part.counts))
-    return sum_over_all(accelerator, numbers, NUMBERS)
+    return sum_over_all(accelerator, numbers, names_of(plain))

@@ -15,9 +15,11 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from safetensors.torch import load_file
 
+from stvg.backbones.learned import PARTS
 from stvg.backbones.qwen import QwenBackbone
 from stvg.backbones.tiny import TINY, read_card
 from stvg.errors import StvgError, UsageError
@@ -44,16 +46,20 @@ def ship(folder: str | Path, target: str | Path, *, heads: bool = False) -> int:
     if not card:
         raise UsageError(f"expected a checkpoint with a card (stvg.json) in {folder}, found none")
     backbone = QwenBackbone.load(folder, dtype="float32")
-    target = Path(target)
-    kept = None
-    if heads:
-        path = Path(folder) / HEADS
-        if not path.is_file():
-            raise UsageError(f"expected dense heads ({HEADS}) in {folder}, found none")
-        tensors = {name: tensor.half() for name, tensor in load_file(path).items()}
-        kept = SimpleNamespace(state_dict=lambda: tensors)
-    save_model(target, backbone.model.half(), backbone.tokenizer, kept, card)
+    target, parts = Path(target), _halved(Path(folder) / PARTS)
+    kept = _halved(Path(folder) / HEADS) if heads else None
+    if heads and kept is None:
+        raise UsageError(f"expected dense heads ({HEADS}) in {folder}, found none")
+    save_model(target, backbone.model.half(), backbone.tokenizer, kept, card, parts)
     return sum(path.stat().st_size for path in target.iterdir())
+
+
+def _halved(path: Path) -> Any:
+    """The tensors of a file in float16, as a module would give them; None where there is none."""
+    if not path.is_file():
+        return None
+    tensors = {name: tensor.half() for name, tensor in load_file(path).items()}
+    return SimpleNamespace(state_dict=lambda: tensors)
 
 
 def main(words: Sequence[str]) -> int:

@@ -7,12 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from stvg.backbones.learned import LearnedParts, load_parts
 from stvg.backbones.qwen import QwenBackbone
 from stvg.backbones.tiny import resolve_model
 from stvg.errors import UsageError, WeightsError
 from stvg.extras import require
 from stvg.train.checkpoint import HEADS
 from stvg.train.fresh import fresh_model, fresh_tokenizer
+from stvg.train.methods import new_parts
 from stvg.train.recipe import Lora, Recipe
 from stvg.train.student import Student
 
@@ -22,14 +24,16 @@ class Learner:
     """A model in training.
 
     Attributes:
-        student: The model with its dense heads.
+        student: The model with its dense heads and what its method learns beside it.
         backbone: The model for writing answers; it shares its weights with the student.
         saved: What writes the checkpoint: the model, or peft's wrapper of it.
+        began_parts: Whether the method learns parts that the model to start from does not have.
     """
 
     student: Student
     backbone: QwenBackbone
     saved: Any
+    began_parts: bool = False
 
     @property
     def trained(self) -> int:
@@ -51,7 +55,8 @@ def load_learner(recipe: Recipe, *, precision: str) -> Learner:
 
     Raises:
         WeightsError: If there is no such model, or it is of another architecture.
-        UsageError: If adapters find none of their modules.
+        UsageError: If adapters find none of their modules, the card's method cannot be built, or
+            it learns parts that rewards do not train.
     """
     import torch
 
@@ -70,12 +75,15 @@ def load_learner(recipe: Recipe, *, precision: str) -> Learner:
     if recipe.checkpointing:
         current = getattr(model, "activation_checkpointing_enable", None)  # transformers >= 5.20
         (current or model.gradient_checkpointing_enable)({"use_reentrant": False})
-    student = Student(model, backbone.tokenizer, recipe.softness)
+    parts = new_parts(recipe.card, backbone)
+    began_parts = parts is not None and not (folder and load_parts(parts, folder))
+    _refuse_rewards(parts, recipe)
+    student = Student(model, backbone.tokenizer, recipe.softness, parts)
     _load_heads(student, folder)
     for name, parameter in student.named_parameters():
         if ".visual." in name and not recipe.optimiser.tower:
             parameter.requires_grad_(False)
-    return Learner(student, backbone, saved)
+    return Learner(student, backbone, saved, began_parts)
 
 
 def without_weights(backbone: QwenBackbone) -> QwenBackbone:
@@ -86,6 +94,15 @@ def without_weights(backbone: QwenBackbone) -> QwenBackbone:
         backbone.name,
         backbone.convention,
     )
+
+
+def _refuse_rewards(parts: LearnedParts | None, recipe: Recipe) -> None:
+    """An error where parts beside the model would be left as they are."""
+    if parts is not None and recipe.grpo is not None:
+        raise UsageError(
+            f"the method {recipe.card['method']} learns parts beside the model, which rewards for "
+            "texts do not train; leave out grpo, or name a method without such parts in card"
+        )
 
 
 def _adapted(model: Any, options: Lora, base: str) -> Any:
@@ -108,14 +125,16 @@ def _adapted(model: Any, options: Lora, base: str) -> Any:
 
 
 def _load_heads(student: Student, folder: str | None) -> None:
-    """Take over the dense heads of the checkpoint that a run starts from, if it has any."""
+    """Take over the dense heads of the checkpoint that a run starts from, those that it has."""
     from safetensors.torch import load_file
 
     path = Path(folder or "") / HEADS
     if folder is None or student.heads is None or not path.is_file():
         return
     try:
-        student.heads.load_state_dict(load_file(path))
+        fresh = student.heads.load_state_dict(load_file(path), strict=False)
+        if fresh.unexpected_keys:
+            raise WeightsError(f"they are of other heads: {', '.join(fresh.unexpected_keys)}")
     except Exception as error:  # safetensors has a class of its own
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"the dense heads in {path} do not fit the model: {reason}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class State:
         cpu_s: Seconds of computation in the first process.
         tally: What is counted for the next line of the log; see :class:`Tally`.
         broken: Clips that could not be used, by task and name -> reason.
-        told: How many of them the log has told about.
+        told: How many of each task, the first ones, the log has told about.
         recent: Of the last steps of GRPO, answers that were written, whose rewards failed, that
             were cut off.
         faults: Rewards that failed and that no line of the log has told about, a few.
@@ -50,7 +51,7 @@ class State:
     cpu_s: float = 0.0
     tally: dict[str, list[float]] = field(default_factory=dict)
     broken: dict[str, dict[str, str]] = field(default_factory=dict)
-    told: int = 0
+    told: dict[str, int] = field(default_factory=dict)
     recent: list[list[int]] = field(default_factory=list)
     faults: list[dict[str, str]] = field(default_factory=list)
     samples: dict[str, str] = field(default_factory=dict)
@@ -78,12 +79,14 @@ class State:
                                      for pair in found.items()])  # fmt: skip
         for task, name, why in pairs:
             self.broken.setdefault(task, {})[name] = why
-        count = sum(len(found) for found in self.broken.values())
-        if count == self.told:
+        new = {task: dict(islice(found.items(), self.told.get(task, 0), None))
+               for task, found in self.broken.items()}  # fmt: skip
+        self.told = {task: len(found) for task, found in self.broken.items()}
+        new = {task: found for task, found in new.items() if found}
+        if not new:
             return {}
-        self.told = count
-        counts = {f"{task}/broken": len(found) for task, found in self.broken.items() if found}
-        return {**counts, "broken": {task: found for task, found in self.broken.items() if found}}
+        counts = {f"{task}/broken": count for task, count in self.told.items() if count}
+        return {**counts, "broken": new}
 
 
 def find_state(recipe: Recipe) -> dict[str, Any] | None:
@@ -138,7 +141,7 @@ def save(recipe: Recipe, learner: Learner, optimiser: Any, state: State) -> None
     save_checkpoint(
         out,
         state.step,
-        model_writer(learner.saved, learner.backbone.tokenizer, student.heads, card),
+        model_writer(learner.saved, learner.backbone.tokenizer, student.heads, card, student.parts),
         {
             "student": weights,
             "optimiser": optimiser.state_dict(),

@@ -8,35 +8,52 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stvg.backbones.learned import LearnedParts
 from stvg.backbones.positions import PositionRule
 from stvg.backbones.preprocess import PatchLayout
+from stvg.errors import UsageError
 from stvg.train.fresh import FRAMES, NUMBERS, WORLD_WORDS, lacks_of_world
 from stvg.train.heads import DenseHeads, Gauges, Sums
 from stvg.train.rows import Batch, SoftScale, encode_videos, judge_answers, read_rows
 
-GAUGES = ("object", "colour", "kind", "motion", "answer", "number", "time", "target", "now")
-"""All gauges that there are."""
+GAUGES = (
+    "object", "colour", "kind", "motion", "painted", "answer", "number", "time", "target", "now",
+)  # fmt: skip
+"""All gauges of models and dense heads."""
 WEIGHTS = {
     "answer": 1.0, "cell": 1.0, "cell_box": 2.0, "cell_place": 3.0, "cell_change": 1.0,
-    "cell_colour": 1.0, "cell_kind": 1.0, "cell_motion": 1.0,
+    "cell_colour": 1.0, "cell_kind": 1.0, "cell_motion": 1.0, "cell_painted": 1.0,
     "target": 1.0, "target_now": 1.0, "target_box": 5.0,
 }  # fmt: skip
 """Weights of the losses among each other; tasks scale those on ``cell`` and ``target`` tokens."""
 
 
 class Student(nn.Module):  # type: ignore[misc]
-    """A model and, where its vocabulary has the world's words, dense heads on it.
+    """A model, what a method learns beside it, and dense heads where it has the world's words.
 
     Args:
         model: A Qwen2.5-VL model.
         tokenizer: Its tokenizer.
         softness: Width of the goals for numbers and frame numbers, in tokens; see ``SoftScale``.
             Only for vocabularies in which they are single tokens.
+        parts: What a method learns beside the model.
+
+    Attributes:
+        weights: Weight of each loss, by its name.
+        gauges: Names of all gauges.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, softness: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        softness: tuple[float, float],
+        parts: LearnedParts | None = None,
+    ) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.parts = model, parts
+        self.weights = {**WEIGHTS, **(parts.weights if parts is not None else {})}
+        self.gauges = (*GAUGES, *(parts.gauges if parts is not None else ()))
         self.layout = PatchLayout.of(model.config.vision_config)
         self.rule = PositionRule.of(model.config.vision_config)
         table = tokenizer.get_vocab()
@@ -58,6 +75,10 @@ class Student(nn.Module):  # type: ignore[misc]
             some = next(each for each in self.parameters() if each.requires_grad)
             return {"answer": some.sum() * 0}, {}
         tokens = encode_videos(self.model.model.visual, batch, self.layout)
+        given = tokens
+        if batch.lessons:
+            grids = [grid for _, grid in batch.videos]
+            given = list(map(self._needed_parts.features, tokens, grids))
         sums: Sums = {}
         gauges: Gauges = {}
         dense = self.heads is not None and len(batch.seen) > 0
@@ -67,16 +88,33 @@ class Student(nn.Module):  # type: ignore[misc]
             by_step = torch.stack(tokens).unflatten(1, (steps, -1))  # (B, S, K, C)
             _add(sums, gauges, self.heads.judge_seen(by_step, table, batch.seen))
         if batch.rows is not None:
-            states, inner = read_rows(self.model, torch.cat(tokens), batch.rows, inner=dense)
+            states, inner = read_rows(self.model, torch.cat(given), batch.rows, inner=dense)
             _add(sums, gauges, judge_answers(self.model, states, batch.rows, self.scales))
             if inner is not None:
-                visual = inner[batch.rows.shown].reshape(len(inner), steps, -1, inner.shape[-1])
+                shown = inner[batch.rows.shown].reshape(len(inner), steps, -1, inner.shape[-1])
+                visual = shown[:, :, : len(tokens[0]) // steps]  # without vectors of a method
                 _add(sums, gauges, self.heads.judge_meant(visual, batch.meant))
+            if batch.lessons:
+                _add(sums, gauges, self._needed_parts.judge(states, batch.lessons))
         return sums, gauges
+
+    @property
+    def _needed_parts(self) -> LearnedParts:
+        """The method's parts, where a batch has lessons for them."""
+        if self.parts is None:
+            raise UsageError(
+                "expected the method that learns parts beside the model in the recipe's card "
+                "(card: {method: ..., options: ...}), since a task encodes for it, found another "
+                "or none"
+            )
+        return self.parts
 
 
 def total_loss(
-    sums: Mapping[str, Tensor], counts: Mapping[str, float], scale: Mapping[str, float]
+    sums: Mapping[str, Tensor],
+    counts: Mapping[str, float],
+    scale: Mapping[str, float],
+    weights: Mapping[str, float] = WEIGHTS,
 ) -> Tensor:
     """The number to be made small.
 
@@ -84,12 +122,14 @@ def total_loss(
         sums: Of :meth:`Student.forward`.
         counts: What each family of losses (``answer``, ``cell``, ``target``) is divided by: the
             counts of the whole step, over all its parts and processes.
-        scale: Weight of each family.
+        scale: Weight of each family, 1 for those of learned parts.
+        weights: Weights of the losses among each other.
     """
     parts = []
     for name, value in sums.items():
         family = name.partition("_")[0]
-        parts.append(value * (WEIGHTS[name] * scale[family] / max(counts[family], 1)))
+        weight = weights[name] * scale.get(family, 1.0)
+        parts.append(value * (weight / max(counts[family], 1)))
     return torch.stack(parts).sum()
 
 

@@ -18,7 +18,7 @@ from stvg.methods.base import Method
 from stvg.predicting.answering import Answerer, answer_here
 from stvg.predicting.questions import Job, Questions, jobs_of
 from stvg.train.distributed import gather, sum_over_all
-from stvg.train.logs import NUMBERS, Tally, add_up, numbers_of
+from stvg.train.logs import Tally, add_up, names_of, numbers_of
 from stvg.train.methods import build_method
 from stvg.train.recipe import Evaluate, Recipe, titles_of
 from stvg.train.student import Student
@@ -60,7 +60,7 @@ def validate(
                 sizes = (max(task.clips // recipe.parts, 1), count)
                 found |= _losses(student, maker, sizes, f"val/{title}", accelerator)
         if recipe.evaluate is not None:
-            method = build_method(recipe.card, backbone)
+            method = build_method(recipe.card, backbone, student.parts)
             found |= _metrics(recipe.evaluate, method, accelerator)
     student.train()
     return found
@@ -104,7 +104,7 @@ def _losses(
         sums, gauges = student(batch)
         add_up(totals, numbers_of(sums, gauges, batch.counts))
     tally = Tally()
-    tally.add(name, sum_over_all(accelerator, totals, NUMBERS))
+    tally.add(name, sum_over_all(accelerator, totals, names_of(student)))
     known = {**maker.broken, **dict(gather(accelerator, list(broken.items())))}
     maker.check_broken(known)
     return {**tally.take(), **({f"{name}/broken": len(known)} if known else {})}

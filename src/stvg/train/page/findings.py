@@ -121,11 +121,9 @@ def _not_finite(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _unusable(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Clips that cannot be used, by the newest line that names them."""
-    told: Mapping[str, Mapping[str, str]] = next(
-        (entry["broken"] for entry in reversed(entries) if "broken" in entry), {}
-    )
-    broken = [pair for found in told.values() for pair in found.items()]
+    """Clips that cannot be used; each is named by one line."""
+    told = [entry["broken"] for entry in entries if "broken" in entry]
+    broken = [pair for tasks in told for found in tasks.values() for pair in found.items()]
     if broken:
         name, why = broken[0]
         yield f"clips that could not be used: {len(broken):,}, such as {name}: {why}"

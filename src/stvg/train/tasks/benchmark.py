@@ -24,7 +24,6 @@ import torch
 from pydantic import Field
 
 from stvg.backbones.asking import Pixels
-from stvg.backbones.positions import Block, positions, token_types
 from stvg.data.base import BoxRecord, Record, TubeRecord
 from stvg.errors import MissingExtraError, StvgError, UsageError, WeightsError
 from stvg.excerpt import Excerpt
@@ -36,8 +35,8 @@ from stvg.predicting.pictures import picture_meta, prepare_picture
 from stvg.predicting.placing import input_part, misfit
 from stvg.predicting.questions import Job, Questions, jobs_of
 from stvg.progress import no_progress
-from stvg.train.methods import build_method
-from stvg.train.rows import Batch, Prompt, Row, collate
+from stvg.train.methods import text_method
+from stvg.train.rows import Batch, Prompt, Row, collate, lessons_of, row_of
 from stvg.train.tasks.base import Maker
 from stvg.train.tasks.base import Task as Base
 from stvg.types import Clip, IntArray, Interval, Query, Tube, VideoMeta
@@ -141,7 +140,7 @@ class BenchmarkMaker(Maker):
 
     def __init__(self, task: Task, backbone: QwenBackbone) -> None:
         self.task, self.backbone = task, backbone
-        self.method = _method_of(task, backbone)
+        self.method = text_method({"method": task.method, "options": task.options}, backbone)
         companions = {name: Path(path) for name, path in task.companions.items()}
         questions = Questions(task.benchmark, Path(task.annotations), companions, task.limit)
         self.media = questions.reader.media
@@ -203,16 +202,17 @@ class BenchmarkMaker(Maker):
                 if pixels not in videos:
                     videos.append(pixels)
                 clip = videos.index(pixels)
-                rows.append(self._row(lesson.encoded, clip))
+                rows.append(row_of(self.backbone, lesson.encoded, clip))
                 prompts.append(_prompt(lesson, clip))
         placeholder = self.backbone.model.config.video_token_id
-        merge = self.backbone.layout.merge**2
+        merge = self.backbone.layout.merge
         return Batch(
             tuple((torch.from_numpy(each.rows), each.grid) for each in videos),
-            collate(rows, placeholder, [len(each.rows) // merge for each in videos])
+            collate(rows, placeholder, [each.block.tokens(merge) for each in videos])
             if rows
             else None,
             tuple(prompts),
+            lessons=lessons_of(rows),
             broken=broken,
         )
 
@@ -262,20 +262,6 @@ class BenchmarkMaker(Maker):
             clips.append(read[plan])
         return clips
 
-    def _row(self, encoded: Encoded, clip: int) -> Row:
-        """A query with its answer as a row of the batch."""
-        question, answer = encoded.question, encoded.target
-        assert answer is not None
-        config = self.backbone.model.config
-        types = token_types(question.ids, config.image_token_id, config.video_token_id)
-        block = Block(question.pixels.grid, question.pixels.seconds_per_step)
-        rule = self.backbone.rule
-        places = positions(
-            np.concatenate([types, np.zeros(len(answer), np.int64)]), [block], rule
-        ).ids[:, 0]  # (3, L)
-        ids = np.array([*question.ids, *answer])
-        return Row(ids, places, len(answer), clip, np.arange(block.tokens(rule.merge)))
-
     def _sources(self, job: Job) -> list[Source]:
         """The clips of a video: one for all queries whose input is the same."""
         if job.path is None:
@@ -320,21 +306,6 @@ class BenchmarkMaker(Maker):
         ragged = [np.resize(np.concatenate([step, drawn]), count) for step in steps[len(full) :]]
         shuffled = [full[place] for place in dice.permutation(len(full))]
         return np.concatenate([*shuffled, *ragged]).astype(np.int64)
-
-
-def _method_of(task: Task, backbone: QwenBackbone) -> TextAnswer:
-    """The method that a task names.
-
-    Raises:
-        UsageError: If there is no such method or option, or it does not answer with text.
-    """
-    method = build_method({"method": task.method, "options": task.options}, backbone)
-    if not isinstance(method, TextAnswer):
-        raise UsageError(
-            f"expected a method that answers with text (a subclass of TextAnswer) to train here, "
-            f"found {task.method}"
-        )
-    return method
 
 
 def _prompt(lesson: Lesson, clip: int) -> Prompt:

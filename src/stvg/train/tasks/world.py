@@ -4,14 +4,18 @@ One task serves the whole curriculum: single steps without questions train the v
 steps with questions ("which of these is the red ball that moves left, and where") bind words to
 what is seen ten times cheaper than clips do, and whole clips add time. A single step stands where
 it stands in the whole clip: its tokens keep their positions and its answer its frame numbers.
+
+Answers are those of ``text_box`` unless a method is named, which then encodes whole clips as it
+encodes any video.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from fractions import Fraction
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,25 +23,25 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from stvg.backbones.asking import Pixels
 from stvg.backbones.positions import Block, positions, token_types
 from stvg.backbones.preprocess import patchify
 from stvg.data.world import FPS, ClipPlan, Sentence, plan_clip
+from stvg.data.world.parts import LEVELS
 from stvg.errors import UsageError
 from stvg.text import View, find_codec
+from stvg.text.numbered import find_numbered
 from stvg.train.fresh import lacks_of_world
-from stvg.train.rows import Batch, Row, collate
+from stvg.train.methods import text_method
+from stvg.train.rows import Batch, Row, collate, lessons_of, row_of
 from stvg.train.scenes import STEP_FRAMES, Scene, make_scene
 from stvg.train.tasks.base import Maker
 from stvg.train.tasks.base import Task as Base
-from stvg.types import IntArray, Interval, Tube
+from stvg.types import ByteArray, Clip, IntArray, Interval, Query, Tube, VideoMeta
 
 if TYPE_CHECKING:
     from stvg.backbones.qwen import QwenBackbone
-
-_STYLES = (
-    ((255, 255, 255), (0, 0, 0)), ((255, 40, 40), (255, 255, 255)), ((20, 20, 20), (255, 255, 255)),
-    ((255, 40, 40), (0, 0, 0)),
-)  # fmt: skip
+    from stvg.methods.text_answer import TextAnswer
 
 
 class Task(Base):
@@ -57,11 +61,15 @@ class Task(Base):
     dense: float = Field(0.3, ge=0, description="weight of the losses on the tower's tokens")
     target: float = Field(1.0, ge=0, description="weight of the losses on the model's tokens")
     split: Literal["train", "val"] = Field("train", description="split of the world")
+    method: str | None = Field(
+        None, description="method that encodes whole clips; default as text_box, parts of them too"
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the method")
 
     @property
     def title(self) -> str:
         """What logs call it."""
-        return f"world-{self.level}-{self.steps}"
+        return f"world-{self.level}-{self.method or self.steps}"
 
     @property
     def scales(self) -> dict[str, float]:
@@ -82,7 +90,43 @@ class Task(Base):
                 f"the side of the pictures must be a multiple of {backbone.layout.cell} pixels for "
                 f"this model, found {self.side}"
             )
-        return WorldMaker(self, backbone)
+        return WorldMaker(self, backbone, self._encoder(backbone))
+
+    def _encoder(self, backbone: QwenBackbone) -> TextAnswer | None:
+        """The method that encodes clips.
+
+        Raises:
+            UsageError: If it needs more than frames, does not see whole clips as they are drawn, or
+                its steps are not those of the dense labels that are asked for.
+        """
+        if self.method is None:
+            return None
+        method = text_method({"method": self.method, "options": self.options}, backbone)
+        film = _film(np.zeros((LEVELS[self.level].frames, self.side, self.side, 3), np.uint8))
+        wish, count = method.plan(film.meta, Query("the object")), len(film)
+        plan = wish.frames
+        if plan is None or wish.scene is not None or wish.numbered is not None:
+            raise UsageError(
+                f"the task world shows frames and nothing else; the method {self.method} wants "
+                "more: write clips with `stvg world` and use the task benchmark"
+            )
+        asked = np.unique(film.meta.frame_at(plan.times(film.meta)))
+        steps = method.pixels(film).grid[0]
+        needs = {
+            f"steps of at least {count // STEP_FRAMES}": self.steps * STEP_FRAMES >= count,
+            "numbered of 0": not self.numbered,
+            f"options.frames of {count}": len(asked) == count,
+            f"options.side of {self.side}": plan.size(film.meta) == film.size,
+            "dense and target of 0, whose labels are of steps of two frames":
+                steps == count // STEP_FRAMES or not (self.dense or self.target),
+        }  # fmt: skip
+        lacks = [need for need, is_met in needs.items() if not is_met]
+        if lacks:
+            raise UsageError(
+                f"the task world shows the method {self.method} whole clips of the level "
+                f"{self.level} as they are drawn; that needs {', '.join(lacks)}"
+            )
+        return method
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +146,18 @@ class WorldMaker(Maker):
     Args:
         task: The options.
         backbone: The model without weights; words, numbers and frame numbers are single tokens.
+        encoder: The method that encodes clips; None for the lessons of this module.
     """
 
-    def __init__(self, task: Task, backbone: QwenBackbone) -> None:
+    def __init__(
+        self, task: Task, backbone: QwenBackbone, encoder: TextAnswer | None = None
+    ) -> None:
         self.task, self.layout, self.rule = task, backbone.layout, backbone.rule
+        self.backbone, self.encoder = backbone, encoder
         self.tokenizer: Any = backbone.tokenizer
         self.table: dict[str, int] = self.tokenizer.get_vocab()
         self.codec = find_codec("compact")
+        self.numbered = find_numbered("r1_compact")
         self.tokens_of = lru_cache(maxsize=20_000)(self._tokens_of)
         self.places_of = lru_cache(maxsize=20_000)(self._places_of)
         self.view_of = lru_cache(maxsize=8)(self._view_of)
@@ -120,34 +169,41 @@ class WorldMaker(Maker):
             numbers: Numbers of the clips; a clip's number decides all that is random about it.
         """
         task = self.task
-        pixels, scenes, rows, meant = [], [], [], []
+        videos, scenes, rows, meant = [], [], [], []
         for place, number in enumerate(numbers):
             dice = random.Random(f"{task.seed}/{task.steps}/{number}")  # noqa: S311
             plan = plan_clip(number, split=task.split, level=task.level, seed=task.seed)
             steps = self._choose_steps(dice, plan)
             painted = None
             if dice.random() < task.numbered:
-                painted = dice.sample(range(1, 10), len(plan.figures))
-            scene = make_scene(
-                plan, steps, side=task.side, cell=self.layout.cell, numbers=painted,
-                style=dice.choice(_STYLES),
-            )  # fmt: skip
-            patches, grid = patchify(scene.frames, self.layout)
-            pixels.append(patches)
+                painted = dice.sample(range(1, len(plan.figures) + 2), len(plan.figures))
+            scene = make_scene(plan, steps, side=task.side, cell=self.layout.cell, numbers=painted)
             scenes.append(scene)
+            make: Callable[[Question], Row | None]
+            if self.encoder is None:
+                videos.append(Pixels(*patchify(scene.frames, self.layout), 1.0))
+                make = partial(self._row, scene, steps, plan.frames // STEP_FRAMES, place)
+            else:
+                film = _film(scene.frames)
+                videos.append(self.encoder.pixels(film))
+                make = partial(self._encoded, self.encoder, film, scene, place)
             for question in self._questions(dice, plan, steps, painted):
-                row = self._row(question, scene, steps, plan.frames // STEP_FRAMES, place)
+                row = make(question)
                 if row is not None:
                     rows.append(row)
                     meant.append(_meant(question, scene, steps))
-        tokens = [scene.cells.size for scene in scenes]
+        tokens = [each.block.tokens(self.rule.merge) for each in videos]
+        is_dense = all(
+            each.grid[0] == len(scene.cells) for each, scene in zip(videos, scenes, strict=True)
+        )
         return Batch(
-            tuple((torch.from_numpy(patches), grid) for patches in pixels),
+            tuple((torch.from_numpy(each.rows), each.grid) for each in videos),
             collate(rows, self.table["<|video_pad|>"], tokens) if rows else None,
-            seen=_labels(scenes),
+            seen=_labels(scenes) if is_dense else {},
             meant={name: torch.stack([part[name] for part in meant]) for name in meant[0]}
-            if rows
+            if rows and is_dense
             else {},
+            lessons=lessons_of(rows),
         )
 
     def _choose_steps(self, dice: random.Random, plan: ClipPlan) -> list[int]:
@@ -192,8 +248,18 @@ class WorldMaker(Maker):
             elif question is not None:
                 yield question
 
+    def _encoded(
+        self, encoder: TextAnswer, film: Clip, scene: Scene, clip: int, question: Question
+    ) -> Row | None:
+        """Prompt and answer as a method encodes them."""
+        tube = self._tube(question, scene, 0)
+        if tube is None:
+            return None
+        encoded = encoder.encode(film, Query(question.text), tube)
+        return row_of(self.backbone, encoded, clip)
+
     def _row(
-        self, question: Question, scene: Scene, steps: Sequence[int], whole: int, clip: int
+        self, scene: Scene, steps: Sequence[int], whole: int, clip: int, question: Question
     ) -> Row | None:
         """Prompt and answer as tokens, without the visual tokens of steps that are not shown."""
         answer = self._answer(question, scene, steps[0], whole)
@@ -240,27 +306,38 @@ class WorldMaker(Maker):
             shown: The first of them.
             whole: Number of steps of the whole clip, whose frames the answer counts.
         """
+        if question.number is not None:
+            interval = Interval(question.start / FPS, question.end / FPS)
+            text = self.numbered.render([question.number], interval, self.view_of(whole))
+        else:
+            tube = self._tube(question, scene, shown)
+            if tube is None:
+                return None
+            text = self.codec.render(tube, self.view_of(whole))
+        return [self.table[word] for word in (*text.split(), "<|im_end|>")]
+
+    def _tube(self, question: Question, scene: Scene, shown: int) -> Tube | None:
+        """The right tube, or None when the object is out of the picture in a step."""
         frames = np.arange(question.start, question.end)
         boxes = scene.frame_boxes[question.figure, frames - shown * STEP_FRAMES]
         seen = np.isfinite(boxes[:, 0])
-        if question.number is not None:
-            text = (
-                f"target id : {question.number} , time range : <t_{question.start}> to "
-                f"<t_{question.end}>"
-            )
-        elif len(np.unique(frames[seen] // STEP_FRAMES)) < len(np.unique(frames // STEP_FRAMES)):
+        if len(np.unique(frames[seen] // STEP_FRAMES)) < len(np.unique(frames // STEP_FRAMES)):
             return None
-        else:
-            interval = Interval(question.start / FPS, question.end / FPS)
-            tube = Tube(interval, frames[seen] / FPS, boxes[seen] * self.task.side)
-            text = self.codec.render(tube, self.view_of(whole))
-        return [self.table[word] for word in (*text.split(), "<|im_end|>")]
+        interval = Interval(question.start / FPS, question.end / FPS)
+        return Tube(interval, frames[seen] / FPS, boxes[seen] * self.task.side)
 
     def _view_of(self, steps: int) -> View:
         """A clip of so many steps as answers count it."""
         borders = np.arange(steps * STEP_FRAMES + 1) / FPS
         size = (self.task.side, self.task.side)
         return View(borders[:-1], borders, size, size, STEP_FRAMES)
+
+
+def _film(frames: ByteArray) -> Clip:
+    """Drawn frames as a clip of all frames of a video."""
+    count, height, width = frames.shape[:3]
+    meta = VideoMeta("world", width, height, Fraction(FPS), count / FPS, count)
+    return Clip(meta, frames, np.arange(count) / FPS, np.arange(count))
 
 
 def _naming(dice: random.Random, plan: ClipPlan, first: int, end: int) -> Question | None:
@@ -294,6 +371,7 @@ def _labels(scenes: Sequence[Scene]) -> dict[str, Tensor]:
         "colour": filled([scene.colours for scene in scenes]),
         "kind": filled([scene.kinds for scene in scenes]),
         "motion": filled([scene.motions for scene in scenes]),
+        "painted": filled([scene.painted for scene in scenes]) - 1,  # place in NAMES
     }
 
 

@@ -1,0 +1,97 @@
+"""What a method learns beside the language model: vectors in the video, and a head on its states.
+
+The model itself is not changed. :class:`LearnedParts` puts vectors of its own between the visual
+tokens of a video (:meth:`~LearnedParts.features`), makes losses of the states that the model gives
+(:meth:`~LearnedParts.judge`), and lies as one file beside the model's weights.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor, nn
+
+from stvg.backbones.preprocess import Grid
+from stvg.errors import WeightsError
+
+PARTS = "parts.safetensors"
+"""Learned parts in a model's folder."""
+
+
+class Lesson(Protocol):
+    """What parts are to learn from one query; made by the method's ``encode``, without torch."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What each family of losses is divided by, summed over queries."""
+
+
+class LearnedParts(nn.Module, ABC):  # type: ignore[misc]
+    """Base class of learned parts.
+
+    Attributes:
+        weights: Weight of each loss, by its name. What stands before the first ``_`` is its family:
+            losses of a family are divided by the same count.
+        gauges: Names of its gauges.
+    """
+
+    weights: Mapping[str, float]
+    gauges: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def features(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """The tokens of a video with vectors of the method behind those of each step.
+
+        Args:
+            tokens: (S * K, C), K visual tokens in each of S steps.
+            grid: Patches in time, height and width.
+
+        Returns:
+            (S * (K + queries), C).
+        """
+
+    @abstractmethod
+    def judge(
+        self, states: Tensor, lessons: Sequence[Any]
+    ) -> tuple[dict[str, Tensor], dict[str, tuple[float, float]]]:
+        """Losses and gauges of queries.
+
+        Args:
+            states: (R, L, C) behind the final norm, arbitrary behind the end of a row.
+            lessons: What is to be learned of each row.
+
+        Returns:
+            Losses by name, each summed so that the family's count makes it a mean; and gauges:
+            a sum, and of how many.
+        """
+
+
+def load_parts(parts: LearnedParts, folder: str | Path) -> bool:
+    """Take over the learned parts of a model's folder.
+
+    Args:
+        parts: Where they go.
+        folder: The folder, or a hub id, which has none.
+
+    Returns:
+        Whether there are any.
+
+    Raises:
+        WeightsError: If they do not fit.
+    """
+    from safetensors.torch import load_file
+
+    path = Path(folder) / PARTS
+    if not path.is_file():
+        return False
+    try:
+        parts.load_state_dict(load_file(path))
+    except Exception as error:  # safetensors has a class of its own
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(
+            f"the learned parts in {path} do not fit the method's options: {reason}"
+        ) from error
+    return True

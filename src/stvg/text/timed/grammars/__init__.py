@@ -1,0 +1,1 @@
+"""One grammar of intervals a module; nothing lists them."""

@@ -1,0 +1,129 @@
+"""Answers that say when: to text and back, what is forgiven, what may be written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stvg.errors import UsageError
+from stvg.text import View, Vocabulary
+from stvg.text.timed import Timed, available_timed, find_timed
+from stvg.types import Interval
+
+VIEW = View(np.arange(16) / 8, np.arange(17) / 8, (64, 64), (64, 64))
+LONG = View([5.0, 15.0], [0.0, 10.0, 20.0], (640, 480), (224, 168))
+PICTURE = View([0.0], [0.0, 1.0], (640, 480), (224, 168))
+FRAMES, SECONDS = find_timed("frames"), find_timed("seconds")
+
+
+class Letters:
+    """A tokenizer of single signs."""
+
+    eos_token_id = 0
+
+    def __call__(self, texts: list[str], add_special_tokens: bool) -> Any:
+        return {"input_ids": [[ord(sign) for sign in text] for text in texts]}
+
+
+@pytest.mark.parametrize(
+    ("grammar", "view", "interval", "text"),
+    [
+        (FRAMES, VIEW, Interval(0.25, 1.125), "<t_2> to <t_9>"),
+        (FRAMES, VIEW, Interval(1.5, 2.0), "<t_12> to <t_16>"),
+        (FRAMES, VIEW, Interval(0.27, 0.28), "<t_2> to <t_3>"),  # the frame in its middle
+        (FRAMES, PICTURE, Interval(0, 1), "<t_0> to <t_1>"),
+        (SECONDS, LONG, Interval(12.04, 18.46), "From 12.0s to 18.5s."),
+        (SECONDS, LONG, Interval(19.97, 20.0), "From 19.9s to 20.0s."),
+        (SECONDS, LONG, Interval(3.01, 3.02), "From 3.0s to 3.1s."),
+        (SECONDS, PICTURE, Interval(0, 1), "Found."),
+    ],
+)
+def test_what_is_written(grammar: Timed, view: View, interval: Interval, text: str) -> None:
+    assert grammar.render(interval, view) == text
+
+
+@pytest.mark.parametrize(
+    ("grammar", "text", "interval", "told"),
+    [
+        (FRAMES, "<t_2> to <t_9>", Interval(0.25, 1.125), None),
+        (FRAMES, "<t_9> to <t_2>", Interval(0.25, 1.125), "end to its start"),
+        (FRAMES, "it is < T_2 > until <t_4> or <t_9>", Interval(0.25, 0.5), None),
+        (FRAMES, "<t_4> to <t_20>", Interval(0.5, 2.0), "cut to the video"),
+        (FRAMES, "<t_4> to <t_4>", Interval(0.5, 0.625), "no length"),
+        (FRAMES, "<t_17> to <t_20>", None, "behind the video"),
+        (FRAMES, "<t_4> to", None, "expected <t_a> to <t_b>, found '<t_4> to'"),
+        (FRAMES, "", None, "the answer is empty"),
+        (SECONDS, "From 0.5s to 1.5s.", Interval(0.5, 1.5), None),
+        (SECONDS, "between 0.5 and 1 seconds, 3 times", Interval(0.5, 1.0), None),
+        (SECONDS, "From 1.5s to 0.5s.", Interval(0.5, 1.5), "end to its start"),
+        (SECONDS, "From 1s to 99999999s.", Interval(1.0, 2.0), "cut to the video"),
+        (SECONDS, "From 7.0s to 9.0s.", None, "behind the video"),
+        (SECONDS, "I cannot see it.", None, "expected From a s to b s., found"),
+    ],
+)  # fmt: skip
+def test_what_an_answer_means(
+    grammar: Timed, text: str, interval: Interval | None, told: str | None
+) -> None:
+    found = grammar.parse(text, VIEW)
+    assert found.interval == interval
+    assert (found.problem is None) == (interval is not None)
+    said = " ".join([*found.repairs, found.problem or ""]).strip()
+    assert (told in said) if told else not said
+
+
+@pytest.mark.parametrize("grammar", [FRAMES, SECONDS], ids=lambda each: each.name)
+@given(text=st.text(max_size=60) | st.from_regex(r"(<t_\d{1,12}>|\d+\.?\d*|to| )*", fullmatch=True))
+def test_nothing_raises(grammar: Timed, text: str) -> None:
+    found = grammar.parse(text, VIEW)
+    if found.interval is not None:
+        assert 0 <= found.interval.start_s < found.interval.end_s <= VIEW.end_s
+    assert grammar.parse(text, PICTURE).interval == Interval(0.0, 1.0)
+
+
+@given(start=st.integers(0, 15), count=st.integers(1, 16))
+def test_frames_come_back_as_they_are(start: int, count: int) -> None:
+    interval = VIEW.interval(start, min(start + count, 16))
+    assert FRAMES.parse(FRAMES.render(interval, VIEW), VIEW).interval == interval
+
+
+@given(start_s=st.floats(0, 19.8), length_s=st.floats(0.11, 20))
+def test_seconds_come_back_to_a_twentieth(start_s: float, length_s: float) -> None:
+    interval = Interval(start_s, min(start_s + length_s, 20.0))
+    found = SECONDS.parse(SECONDS.render(interval, LONG), LONG).interval
+    assert found is not None
+    assert abs(found.start_s - interval.start_s) <= 0.1 + 1e-9
+    assert abs(found.end_s - interval.end_s) <= 0.1 + 1e-9
+
+
+@pytest.mark.parametrize("grammar", [FRAMES, SECONDS], ids=lambda each: each.name)
+@pytest.mark.parametrize("view", [VIEW, PICTURE], ids=["video", "picture"])
+@given(data=st.data())
+def test_every_way_of_the_grammar_is_a_rendered_answer(
+    grammar: Timed, view: View, data: Any
+) -> None:
+    place, text = grammar.grammar(view, Vocabulary(Letters())), ""
+    while place.allowed and place.allowed != (0,):
+        token = data.draw(st.sampled_from([each for each in place.allowed if each]))
+        place, text = place.after(token), text + chr(token)
+    found = grammar.parse(text, view)
+    assert found.interval is not None
+    assert not found.repairs
+    assert grammar.render(found.interval, view) == text
+
+
+def test_a_prompt_says_what_is_shown_where_the_grammar_is_not_trained() -> None:
+    assert FRAMES.instruction(LONG) == ""
+    said = SECONDS.instruction(LONG)
+    assert "lasts 20.00 seconds" in said
+    assert "2 frames of it are shown, at 5.00s, 15.00s." in said
+    assert "Found." in SECONDS.instruction(PICTURE)
+
+
+def test_grammars_are_found_by_name() -> None:
+    assert [find_timed(name).name for name in available_timed()] == ["frames", "seconds"]
+    with pytest.raises(UsageError, match="did you mean 'frames'"):
+        find_timed("frame")
