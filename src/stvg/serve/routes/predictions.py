@@ -1,0 +1,226 @@
+"""What a job found: documents, corrections beside them, the film.
+
+A correction never replaces what was there: it is the next version of the answer to one query.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi.responses import FileResponse
+from starlette.concurrency import run_in_threadpool
+
+from stvg.errors import FormatError
+from stvg.formats.prediction import LIST_FORMAT, PredictionFile, PredictionsFile, read_prediction
+from stvg.serve.schema import JobPart, VersionPart
+from stvg.serve.service import Service
+from stvg.serve.store import Job, Version
+
+from .common import VIDEO, Here, job_of, problems, queue, video_of
+
+router = APIRouter(prefix="/api/jobs/{job_id}", tags=["predictions"])
+
+_SAME_FIELDS = ("width", "height", "fps", "frames")
+
+MethodQuery = Annotated[
+    str | None,
+    Query(description="Which method's answers; may be left out where the job asked only one."),
+]
+
+
+@router.get(
+    "/predictions",
+    response_class=Response,
+    responses=problems(404, 409, 422, ok=PredictionsFile),
+)
+def predictions(
+    service: Here,
+    job_id: str,
+    method: MethodQuery = None,
+    which: Annotated[
+        Literal["latest", "original"], Query(description="With corrections, or without.")
+    ] = "latest",
+) -> Response:
+    """The answers of a method to all queries, a `stvg.predictions/1` document."""
+    job = job_of(service, job_id)
+    found = _answers(service, job, _method(job, method), original=which == "original")
+    parts = ",\n".join(each.document for each in found)
+    return _document(f'{{"format": "{LIST_FORMAT}", "predictions": [\n{parts}\n]}}\n')
+
+
+@router.get(
+    "/predictions/{query}/versions",
+    responses=problems(404, 409, 422),
+)
+def versions(
+    service: Here, job_id: str, query: int, method: MethodQuery = None
+) -> list[VersionPart]:
+    """The versions of the answer to one query; the first is the method's."""
+    job = job_of(service, job_id)
+    return [VersionPart.of(each) for each in _versions(service, job, method, query)]
+
+
+@router.get(
+    "/predictions/{query}/versions/{version}",
+    response_class=Response,
+    responses=problems(404, 409, 422, ok=PredictionFile),
+)
+def version(
+    service: Here, job_id: str, query: int, version: int, method: MethodQuery = None
+) -> Response:
+    """One version of the answer to one query, a `stvg.prediction/1` document."""
+    job = job_of(service, job_id)
+    for each in _versions(service, job, method, query):
+        if each.version == version:
+            return _document(each.document + "\n")
+    raise HTTPException(404, f"there is no version {version} of this answer")
+
+
+@router.post(
+    "/predictions/{query}/versions",
+    status_code=201,
+    responses=problems(404, 409, 413, 415, 422),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/PredictionFile"}}
+            },
+        }
+    },
+)
+async def correct(
+    service: Here, request: Request, job_id: str, query: int, method: MethodQuery = None
+) -> VersionPart:
+    """Save a corrected answer to one query, a `stvg.prediction/1` document, as its next version."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise HTTPException(415, "expected a stvg.prediction/1 document as application/json")
+    body = await request.body()
+    return await run_in_threadpool(_correct, service, job_id, query, method, body)
+
+
+@router.post(
+    "/overlay",
+    status_code=201,
+    responses=problems(404, 409, 422, 429, ok=JobPart),
+)
+def draw(service: Here, response: Response, job_id: str, method: MethodQuery = None) -> JobPart:
+    """Have the film drawn of a method's latest answers; gives the job that does it.
+
+    Asked again, gives the same job until there is a new correction.
+    """
+    job = job_of(service, job_id)
+    name = _method(job, method)
+    film = _film(service, job, name)
+    key = f"overlay:{film.name}"
+    known = service.store.job_of_key(key)
+    if known is not None and (
+        known.state in ("failed", "cancelled") or (known.state == "done" and not film.is_file())
+    ):
+        service.forget_job(known.id)
+    request = {"of": job.id, "method": name, "file": film.name}
+    drawing, is_new = queue(service, "overlay", job.video, request, key)
+    response.status_code = 201 if is_new else 200
+    return service.show_job(drawing)
+
+
+@router.get("/overlay", response_class=FileResponse, responses=VIDEO | problems(404, 409, 416, 422))
+def overlay(service: Here, job_id: str, method: MethodQuery = None) -> FileResponse:
+    """The film of a method's latest answers, H.264; knows ranges."""
+    job = job_of(service, job_id)
+    film = _film(service, job, _method(job, method))
+    if not film.is_file():
+        raise HTTPException(
+            404,
+            "the film of these answers is not drawn yet; POST to this path "
+            "and wait for the job that it gives",
+        )
+    return FileResponse(film, media_type="video/mp4")
+
+
+def _method(job: Job, name: str | None) -> str:
+    """The method that is meant."""
+    asked: list[str] = list(job.request.get("methods", []))
+    if name is None and len(asked) == 1:
+        return asked[0]
+    if name not in asked:
+        raise HTTPException(
+            422,
+            "expected the name of a method that this job asked as ?method=..., "
+            f"one of {', '.join(asked) or 'none'}",
+        )
+    return name
+
+
+def _answers(service: Service, job: Job, method: str, *, original: bool = False) -> list[Version]:
+    """A method's answers to all queries of a job that is done."""
+    if job.state != "done":
+        raise HTTPException(409, f"the job is {job.state}; only one that is done has predictions")
+    found = service.store.predictions(job.id, method, original=original)
+    if not found:
+        raise HTTPException(404, f"{method} gave no answer: {job.problems.get(method)}")
+    return found
+
+
+def _versions(service: Service, job: Job, method: str | None, query: int) -> list[Version]:
+    """All versions of the answer to a query."""
+    found = service.store.versions(job.id, _method(job, method), query)
+    if not found:
+        raise HTTPException(404, f"this job has no answer to a query {query}")
+    return found
+
+
+def _film(service: Service, job: Job, method: str) -> Path:
+    """Where the film of a method's latest answers lies."""
+    return service.folders.overlay(job.id, method, _answers(service, job, method))
+
+
+def _correct(
+    service: Service, job_id: str, query: int, method: str | None, body: bytes
+) -> VersionPart:
+    """Check a corrected answer and keep it."""
+    job = job_of(service, job_id)
+    first = json.loads(_versions(service, job, method, query)[0].document)
+    document = _checked(body)
+    for field in ("query", *(f"video.{name}" for name in _SAME_FIELDS)):
+        expected, found = _value(first, field), _value(document, field)
+        if expected != found:
+            raise HTTPException(
+                422,
+                f"expected the {field} of the answer that is corrected, "
+                f"{expected!r}, found {found!r:.100}",
+            )
+    document["video"]["path"] = video_of(service, job.video).name
+    text = json.dumps(document, ensure_ascii=False)
+    version = service.store.add_version(job.id, _method(job, method), query, text)
+    if version is None:
+        raise HTTPException(409, "the job was deleted meanwhile")
+    return VersionPart.of(version)
+
+
+def _checked(body: bytes) -> dict[str, dict[str, object]]:
+    """The document in a body, if it is a ``stvg.prediction/1``."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "correction.json"
+        path.write_bytes(body)
+        try:
+            read_prediction(path)
+        except FormatError as error:
+            raise HTTPException(422, str(error).replace(str(path), "the correction")) from error
+    document: dict[str, dict[str, object]] = json.loads(body)
+    return document
+
+
+def _value(document: object, field: str) -> object:
+    for name in field.split("."):
+        assert isinstance(document, dict)
+        document = document[name]
+    return document
+
+
+def _document(text: str) -> Response:
+    return Response(text, media_type="application/json")

@@ -1,0 +1,258 @@
+"""What a worker process does: looks at videos, grounds, draws. The only place that opens a video.
+
+A worker gets one task at a time through a pipe and sends messages back, both as JSON: whatever a
+hostile file makes of this process, the service reads plain data. It stops at the next report of
+progress when it is told to cancel, and ends itself when the service is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from stvg.errors import StvgError, VideoError
+from stvg.formats.prediction import LIST_FORMAT, read_predictions, write_predictions
+from stvg.grounding import Detectors, answer, build_method, prepare
+from stvg.methods.base import Method
+from stvg.progress import Progress
+from stvg.types import Prediction, Query
+from stvg.video import SamplingPlan, iter_frames, probe
+from stvg.video.container import open_video
+from stvg.video.overlay import LONG_SIDE, write_overlay
+from stvg.video.writer import VideoWriter
+
+from .settings import Offer, Settings
+
+REPORT_EVERY_S = 0.2
+NICENESS = 5  # answering requests goes before grounding
+
+_MEDIA_TYPES = {"mov": "video/mp4", "matroska": "video/webm"}
+_PLAYED = {("mov", "h264"), ("mov", "av1"), ("mov", "vp9")} | {
+    ("matroska", codec) for codec in ("vp8", "vp9", "av1")
+}
+"""Container and codec that browsers play, with 8 bits in 4:2:0."""
+
+
+class Cancelled(BaseException):
+    """The task was cancelled; no method can swallow it."""
+
+
+def work(connection: Connection, settings: Settings) -> None:
+    """Do tasks until the service hangs up; the target of a process."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)  # they are for the service, which ends its workers
+    os.nice(NICENESS)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    bench = Bench(settings, connection)
+    connection.send_bytes(b"{}")  # ready: the time of a job begins when it is asked for
+    while True:
+        try:
+            task = json.loads(connection.recv_bytes())
+        except EOFError:
+            return
+        if task:  # an empty one cancels what has ended meanwhile
+            connection.send_bytes(json.dumps(bench.do(task)).encode())
+
+
+class Bench:
+    """What a worker keeps between tasks: methods and detectors that are loaded.
+
+    Args:
+        settings: Limits, and what is offered.
+        connection: Where progress is reported and cancelling is heard.
+    """
+
+    def __init__(self, settings: Settings, connection: Connection) -> None:
+        self.settings = settings
+        self._connection = connection
+        self._reported = ("", 0.0)
+        self._method = ""
+        self._detectors = Detectors(settings.threads, self._stage)
+        self._built: Callable[[Offer], Method] = lru_cache(settings.loaded)(_build)
+
+    def do(self, task: Mapping[str, Any]) -> dict[str, Any]:
+        """Do a task; whatever goes wrong is an outcome.
+
+        Args:
+            task: ``kind``, ``path`` and ``name`` of the video, and what the kind needs.
+
+        Returns:
+            The fields of an ``Outcome`` that differ from its defaults, and ``seconds`` by stage.
+        """
+        self._method = ""
+        started = time.perf_counter()
+        try:
+            outcome: dict[str, Any] = getattr(self, f"_{task['kind']}")(task)
+        except Cancelled:
+            return {"state": "cancelled"}
+        except Exception as error:  # noqa: BLE001, a worker outlives any method
+            return {"state": "failed", "reason": _reason(error, task)}
+        total_s = round(time.perf_counter() - started, 3)
+        return {"state": "done", "seconds": {task["kind"]: total_s}} | outcome
+
+    def _look(self, task: Mapping[str, Any]) -> dict[str, Any]:
+        """What a video is, if it keeps the limits."""
+        settings, path = self.settings, task["path"]
+        with open_video(path) as (container, stream):
+            context = stream.codec_context
+            megapixels = context.width * context.height / 1e6
+            _require(megapixels, settings.video_megapixels, "million pixels a frame")
+            if container.duration is not None:
+                _require(container.duration / 60e6, settings.video_minutes, "minutes")
+            box = container.format.name.split(",")[0]
+            plays = (box, context.name.removeprefix("lib").split("-")[0]) in _PLAYED
+            facts = {
+                "codec": stream.codec.canonical_name,
+                "plays": plays and context.pix_fmt in ("yuv420p", "yuvj420p"),
+                "media_type": _MEDIA_TYPES.get(box, "application/octet-stream"),
+            }
+        meta = probe(path)
+        _require(meta.duration_s / 60, settings.video_minutes, "minutes")
+        _require(meta.frames, settings.video_frames, "frames")
+        return {
+            "facts": facts
+            | {
+                "width": meta.width,
+                "height": meta.height,
+                "fps": f"{meta.fps.numerator}/{meta.fps.denominator}",
+                "duration_s": meta.duration_s,
+                "frames": meta.frames,
+            }
+        }
+
+    def _ground(self, task: Mapping[str, Any]) -> dict[str, Any]:
+        """The answers of every method that gives some."""
+        meta = probe(task["path"])
+        queries = [Query(text) for text in task["queries"]]
+        found: dict[str, list[str]] = {}
+        problems: dict[str, str] = {}
+        seconds: dict[str, float] = {}
+        for name in task["methods"]:
+            self._method = name
+            try:
+                self._stage("loading the method")(0, 1)
+                method = self._built(self.settings.offer(name))
+                prepared = prepare(
+                    method, meta, queries, detectors=self._detectors, stages=self._stage
+                )
+                self._stage("asking the method")(0, len(queries))
+                (predictions,) = answer(method, [prepared])
+            except Exception as error:  # noqa: BLE001, the other methods have their turn
+                problems[name] = _reason(error, task)
+                continue
+            found[name] = documents(predictions, task["name"])
+            for stage, spent_s in predictions[0].timing_s.items():
+                seconds[stage] = seconds.get(stage, 0.0) + spent_s
+        state = "done" if found else "failed"
+        reason = None if found else "; ".join(problems.values())
+        return {"state": state, "reason": reason, "predictions": found, "problems": problems,
+                "seconds": seconds}  # fmt: skip
+
+    def _preview(self, task: Mapping[str, Any]) -> dict[str, Any]:
+        """The video as MP4 with H.264, every frame at its time, without sound."""
+        meta = probe(task["path"])
+        report = self._stage("making the preview")
+        frames = iter_frames(meta, SamplingPlan(long_side=LONG_SIDE), threads=self.settings.threads)
+        with VideoWriter(task["out"], fps=meta.fps, duration_s=meta.duration_s) as writer:
+            for _, time_s, picture in frames:
+                writer.write(picture, time_s)
+                report(writer.frames, meta.frames)
+        return {}
+
+    def _overlay(self, task: Mapping[str, Any]) -> dict[str, Any]:
+        """The video with the answers drawn on it."""
+        write_overlay(
+            predictions_of(task["documents"], task["path"]),
+            task["out"],
+            progress=self._stage("drawing the overlay"),
+        )
+        return {}
+
+    def _stage(self, name: str) -> Progress:
+        """Reports a stage to the service now and then, and stops the task when it is cancelled."""
+
+        def report(done: int, total: int) -> None:
+            if self._connection.poll():
+                self._connection.recv_bytes()  # an empty task: cancel
+                raise Cancelled
+            last, reported_s = self._reported
+            now = time.monotonic()
+            if name == last and now - reported_s < REPORT_EVERY_S:
+                return
+            self._reported = (name, now)
+            step = {"method": self._method, "stage": name, "done": done, "total": total}
+            self._connection.send_bytes(json.dumps({"progress": step}).encode())
+
+        return report
+
+
+def documents(predictions: Sequence[Prediction], name: str) -> list[str]:
+    """Predictions as ``stvg.prediction/1`` documents that tell nothing of the service's folders.
+
+    Args:
+        predictions: The answers.
+        name: What the video is called in them.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "predictions.json"
+        write_predictions(predictions, path)
+        parts = json.loads(path.read_text(encoding="utf-8"))["predictions"]
+    for part in parts:
+        part["video"]["path"] = name
+    return [json.dumps(part, ensure_ascii=False) for part in parts]
+
+
+def predictions_of(texts: Sequence[str], video: str) -> list[Prediction]:
+    """The reverse of :func:`documents`.
+
+    Args:
+        texts: The documents.
+        video: Where the video lies.
+    """
+    parts = [json.loads(text) for text in texts]
+    for part in parts:
+        part["video"]["path"] = video
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "predictions.json"
+        path.write_text(json.dumps({"format": LIST_FORMAT, "predictions": parts}), "utf-8")
+        return read_predictions(path)
+
+
+def _require(found: float, most: float, unit: str) -> None:
+    """Refuse a video that is more than the limits allow."""
+    if found > most:
+        raise VideoError(
+            f"expected a video of at most {most:g} {unit}, found {found:.4g}; cut it or make it "
+            "smaller"
+        )
+
+
+def _build(offer: Offer) -> Method:
+    return build_method(offer.method, offer.model, offer.options)
+
+
+def _reason(error: Exception, task: Mapping[str, Any]) -> str:
+    """Why a task failed, without the service's folders; the traceback goes to the log."""
+    if isinstance(error, StvgError):
+        return str(error).replace(task["path"], task["name"])
+    traceback.print_exception(error)
+    return f"unexpected {type(error).__name__}: {str(error).replace(task['path'], task['name'])}"
+
+
+def _leave_with_parent() -> None:
+    """End this process when the service is gone, however it went."""
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
