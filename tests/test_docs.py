@@ -103,6 +103,13 @@ def test_figures_of_the_benchmarks_come_from_their_results() -> None:
     scored = next(row for row in results["evaluate"]["rows"] if row["protocol"] == "stcat")
     assert f"{scored['cpu_s']:.1f} CPU seconds, {scored['peak_mib']:.0f} MiB" in page
     assert f"{results['masks']['times_faster_than_plain']:.0f} times faster" in page
+    shares = {
+        (row["by"], row["video"]): f"{row['share']:.1%}" for row in results["painting"]["rows"]
+    }
+    painted = (ROOT / "docs/paint.md").read_text()
+    for by in ("boxes", "masks"):
+        large, small = shares[by, "1280x720"], shares[by, "336x188"]
+        assert f"| numbers by {by} | {large} | {small} |" in painted
     for clip in results["video"]["clips"]:
         for way, ratio in clip["against_ours"].items():
             if not way.startswith("ours"):

@@ -28,7 +28,7 @@ from stvg.predicting.journal import Journal, sidecar_of
 from stvg.predicting.placing import has_other_length, input_part, misfit
 from stvg.predicting.questions import jobs_of
 from stvg.progress import no_progress
-from stvg.types import Query, VideoMeta
+from stvg.types import Correction, Query, Track, Tracks, VideoMeta
 from stvg.video import SamplingPlan, probe
 from stvg.video.writer import VideoWriter
 from tests.evaluate.helpers import time_record, tube_record
@@ -236,6 +236,20 @@ def test_objects_of_a_video_are_cut_to_an_excerpt(world: Path) -> None:
         kept = np.isin(by_id[item.track.id].frames, range(4, 9))
         assert item.track.frames.tolist() == (by_id[item.track.id].frames[kept] - 4).tolist()
         assert np.array_equal(item.track.boxes, by_id[item.track.id].boxes[kept])
+
+
+def test_corrections_are_cut_to_an_excerpt() -> None:
+    """Frames 4 to 8; object 3 is not seen in them."""
+    meta = VideoMeta("v.mp4", 64, 64, Fraction(10), 2.0, 20)
+    seen = {1: [2, 5], 2: [0, 6, 12], 3: [12, 13]}
+    tracks = tuple(
+        Track(number, "dog", frames, [[0, 0, 9, 9]] * len(frames), [1.0] * len(frames))
+        for number, frames in seen.items()
+    )
+    noted = (Correction(3, 1, 2), Correction(6, 2, 1), Correction(7, 2, 3), Correction(12, 1, 2))
+    cut = Excerpt.of(meta, (4, 9)).cut_tracks(Tracks(meta, tracks, noted))
+    assert [track.frames.tolist() for track in cut.tracks] == [[1], [2]]
+    assert cut.corrections == (Correction(0, 1, 2), Correction(2, 2, 1))
 
 
 @pytest.mark.parametrize(

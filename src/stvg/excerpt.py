@@ -104,7 +104,14 @@ class Excerpt:
         if self.is_whole:
             return tracks
         cut = [self._cut_track(track) for track in tracks.tracks]
-        return Tracks(self.meta, tuple(track for track in cut if track is not None))
+        seen = tuple(track for track in cut if track is not None)
+        ids = {track.id for track in seen}
+        corrections = tuple(
+            replace(each, frame=max(each.frame - self.first, 0))
+            for each in tracks.corrections
+            if {each.old, each.new} <= ids and each.frame < self.first + self.meta.frames
+        )
+        return Tracks(self.meta, seen, corrections)
 
     def _cut_track(self, track: Track) -> Track | None:
         """A track with the sights in the excerpt, or None without any."""

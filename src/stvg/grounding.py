@@ -37,6 +37,7 @@ def ground(
     options: Sequence[str] = (),
     threads: int = 0,
     stages: Stages = no_stages,
+    detectors: Detectors | None = None,
 ) -> list[Prediction]:
     """Find what sentences describe in a video.
 
@@ -48,6 +49,7 @@ def ground(
         options: The method's options as ``key=value`` texts.
         threads: Threads for decoding and detection, 0 for all.
         stages: Told how far each stage of the work is.
+        detectors: Detectors that earlier calls have loaded; they bring their own threads.
 
     Returns:
         One prediction a query, in order. Nothing found is a prediction without a tube.
@@ -64,7 +66,8 @@ def ground(
     built = build_method(method, model, options)
     meta = probe(video)
     before_s = time.perf_counter() - started
-    prepared = prepare(built, meta, asked, detectors=Detectors(threads, stages), stages=stages)
+    detectors = detectors or Detectors(threads, stages)
+    prepared = prepare(built, meta, asked, detectors=detectors, stages=stages)
     (predictions,) = answer(built, [replace(prepared, read_s=prepared.read_s + before_s)])
     return predictions
 

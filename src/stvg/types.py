@@ -322,6 +322,21 @@ class Track:
         return meta.times_s[self.frames]
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Correction:
+    """A tracker's note that an object goes on under another id.
+
+    Attributes:
+        frame: Number of the frame in the source video from which on this holds.
+        old: Id that the object had.
+        new: Id that it has where ``old`` is not seen any more.
+    """
+
+    frame: int
+    old: int
+    new: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tracks:
     """All objects that were tracked in one video.
@@ -329,17 +344,29 @@ class Tracks:
     Attributes:
         video: Which video.
         tracks: The objects, possibly none; ids differ.
+        corrections: Ids that took the place of others, in order of frames.
 
     Raises:
-        UsageError: If two tracks share an id, or a track has a frame or a box outside the video.
+        UsageError: If two tracks share an id, a track has a frame or a box outside the video, or a
+            correction names an id that no track has, one id twice, or a frame outside the video.
     """
 
     video: VideoMeta
     tracks: tuple[Track, ...]
+    corrections: tuple[Correction, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tracks", tuple(self.tracks))
+        object.__setattr__(self, "corrections", tuple(sorted(self.corrections)))
         ids = [track.id for track in self.tracks]
+        for each in self.corrections:
+            known = each.old in ids and each.new in ids and each.old != each.new
+            if not known or not 0 <= each.frame < self.video.frames:
+                raise UsageError(
+                    f"a correction needs two ids of the tracks and a frame of {self.video.name} "
+                    f"(0 to {self.video.frames - 1}), found {each.old} -> {each.new} in frame "
+                    f"{each.frame}"
+                )
         if len(set(ids)) < len(ids):
             repeated = sorted({number for number in ids if ids.count(number) > 1})
             raise UsageError(f"every track needs an id of its own, found {repeated} more than once")
@@ -411,11 +438,14 @@ class Query:
         text: The sentence, stripped; never empty.
         form: ``declarative`` ("the dog jumps"), ``interrogative`` ("what jumps?") or None.
         id: Name of the query in its benchmark, or None.
+        asks: For what: ``tube``: one object and when; ``object``: one object in all frames;
+            ``objects``: every object that fits in all frames (the latter two: benchmarks of masks).
     """
 
     text: str
     form: Literal["declarative", "interrogative"] | None = None
     id: str | None = None
+    asks: Literal["tube", "object", "objects"] = "tube"
 
     def __post_init__(self) -> None:
         text = " ".join(self.text.split())
@@ -524,3 +554,8 @@ class Prediction:
     def with_timing(self, **timing_s: float) -> Prediction:
         """The same prediction with these stages added to its timing."""
         return replace(self, timing_s={**self.timing_s, **timing_s})
+
+    def _repr_html_(self) -> str:
+        from stvg.notebook import to_html
+
+        return to_html(self)

@@ -127,12 +127,15 @@ def test_a_missing_ray_is_said_before_any_output(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_masks_are_not_offered(predict: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["middle_box", "oracle_object"])
+def test_baselines_have_no_masks(predict: Run, tmp_path: Path, name: str) -> None:
     expressions = tmp_path / "meta_expressions.json"
-    expressions.write_text('{"videos": {}}')
-    result = predict("--method", "track_match", benchmark="mevis", annotations=expressions)
+    expressions.write_text(
+        '{"videos": {"v": {"frames": ["0"], "expressions": {"0": {"exp": "a dog"}}}}}'
+    )
+    result = predict("--baseline", name, benchmark="mevis", annotations=expressions)
     assert result.code == 2
-    assert "MeViS asks for masks, and no method here answers with masks" in result.err
+    assert f"{name} answers with" in result.err
 
 
 def test_methods_of_tracked_objects_do_not_answer_on_pictures(predict: Run, tmp_path: Path) -> None:

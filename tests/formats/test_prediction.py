@@ -45,6 +45,8 @@ GOOD = {
 }
 NOTHING = {**GOOD, "start_s": None, "end_s": None, "boxes": [], "warnings": ["no dog found"]}
 
+MASK = {"size": [50, 100], "counts": "`h4h3"}  # 4,880 pixels outside, then 120 inside
+
 texts = st.text(max_size=12)
 sentences = texts.filter(lambda text: text.strip())
 json_values = st.recursive(
@@ -78,6 +80,7 @@ def predictions(draw):
         video.times_s[start:end],
         np.sort(np.array(corners), axis=1).reshape(-1, 4),
         interpolated=draw(st.lists(st.booleans(), min_size=end - start, max_size=end - start)),
+        masks=draw(st.none() | st.tuples(*[st.none() | st.just(MASK)] * (end - start))),
     )
     is_empty = draw(st.booleans())
     return Prediction(
@@ -102,6 +105,8 @@ def assert_same(found, expected):
     assert (found.tube is None) == (expected.tube is None)
     if expected.tube is not None:
         assert found.tube.interval == expected.tube.interval
+        masks = expected.tube.masks
+        assert found.tube.masks == (masks if masks is not None and any(masks) else None)
         for name in ("times_s", "boxes", "interpolated"):
             np.testing.assert_array_equal(getattr(found.tube, name), getattr(expected.tube, name))
 
@@ -249,6 +254,12 @@ def test_text_that_is_not_unicode_is_written_with_replacement(tmp_path):
         (("boxes", 1, "xyxy"), [1, 2, "3", 4], r'xyxy\[2\]: expected a number, found "3"'),
         (("boxes", 1, "xyxy"), [1, 2, None, 4], r"xyxy\[2\]: expected a number, found null"),
         (("boxes", 1, "xyxy"), {"x1": 1}, r"boxes\[1\].xyxy: expected a list"),
+        (
+            ("boxes", 1, "mask"),
+            {**MASK, "size": [100, 50]},
+            r"\[1\].mask.size: .* \[50, 100\], found",
+        ),
+        (("boxes", 1, "mask"), {**MASK, "counts": "`h4h2"}, r"\[1\].mask: the run lengths"),
         (("boxes", 1, "kind"), "seen", "expected 'predicted' or 'interpolated', found \"seen\""),
         (("timing_s",), {"total": -1}, "field timing_s.total: expected a number greater"),
         (("warnings",), "careful", "field warnings: expected a list"),

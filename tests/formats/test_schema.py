@@ -22,6 +22,7 @@ def objects(schema):
 
 
 LINKS = {
+    "CorrectionPart": "[correction](#correction)",
     "FrameBox": "[box](#box)",
     "MaskPart": "[mask](#mask)",
     "PredictionFile": "[prediction](#prediction-json)",

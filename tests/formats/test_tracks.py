@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stvg.errors import FormatError, UsageError
 from stvg.formats.tracks import read_tracks, write_tracks
-from stvg.types import Track, Tracks, VideoMeta
+from stvg.types import Correction, Track, Tracks, VideoMeta
 
 SMALL = {"path": "dog.mp4", "width": 3, "height": 2, "fps": "2/1", "duration_s": 2.0, "frames": 4}
 MASK = {"size": [2, 3], "counts": "24"}  # the middle and the right column
@@ -116,6 +116,9 @@ def test_boxes_are_ordered_by_frame_number_not_by_text(store, changed):
         (("tracks", 0, "masks", "2"), {"size": [2, 3]}, r'masks\["2"\].counts: the field is miss'),
         (("tracks", 0, "masks", "2", "counts"), "23", r"2 x 3 = 6 pixels, found 5"),
         (("tracks", 0, "masks", "2", "size"), [3, 2], r"expected the size of the video, \[2, 3\]"),
+        (("corrections",), [{"frame": 4, "old": 1, "new": 7}], r"corrections\[0\].frame: expected"),
+        (("corrections",), [{"frame": 3, "old": 1, "new": 2}], r"\[0\].new: .* a track, found 2"),
+        (("corrections",), [{"frame": 3, "old": 7, "new": 7}], r"\[0\]: .*two ids, found 7 twice"),
     ],
 )
 def test_every_bad_field_is_named(store, changed, place, value, message):
@@ -183,3 +186,22 @@ def test_a_track_keeps_copies_that_cannot_be_changed():
 def test_tracks_must_belong_to_their_video(tracks, message):
     with pytest.raises(UsageError, match=message):
         Tracks(META, tracks)
+
+
+def test_corrections_are_written_in_order_and_read_back(tmp_path):
+    tracks = tuple(Track(number, "dog", [0], [[0, 0, 1, 1]], [1.0]) for number in (1, 4, 7))
+    corrections = (Correction(3, 1, 7), Correction(2, 4, 1))
+    write_tracks(Tracks(META, tracks, corrections), tmp_path / "t.json")
+    document = json.loads((tmp_path / "t.json").read_text())
+    first = {"frame": 2, "old": 4, "new": 1}
+    assert document["corrections"] == [first, {"frame": 3, "old": 1, "new": 7}]
+    assert read_tracks(tmp_path / "t.json").corrections == corrections[::-1]
+    write_tracks(Tracks(META, tracks), tmp_path / "none.json")
+    assert "corrections" not in json.loads((tmp_path / "none.json").read_text())
+
+
+@pytest.mark.parametrize("wrong", [(4, 1, 7), (0, 1, 2), (0, 7, 7), (-1, 1, 7)])
+def test_corrections_of_other_tracks_are_refused(wrong):
+    tracks = tuple(Track(number, "dog", [0], [[0, 0, 1, 1]], [1.0]) for number in (1, 7))
+    with pytest.raises(UsageError, match="a correction needs two ids"):
+        Tracks(META, tracks, (Correction(*wrong),))

@@ -73,6 +73,12 @@ def test_of_equally_many_votes_the_larger_overlap_wins() -> None:
     assert match_target([0, 1, 2, 3], TARGET, tracks).id == 2
 
 
+def test_equal_tracks_are_told_apart_by_their_ids_alone() -> None:
+    tracks = [track(n, [0, 1, 2, 3], [SAME] * 4) for n in (5, 2)]
+    assert match_target([0, 1, 2, 3], TARGET, tracks).id == 2
+    assert match_target([0, 1, 2, 3], TARGET, tracks[::-1]).id == 2
+
+
 def test_missing_boxes_are_no_annotation() -> None:
     nothing = [[np.nan] * 4] * 2
     assert match_target([0, 1], nothing, [track(1, [0], [SAME])]).reason == matching.NO_TARGET

@@ -19,7 +19,7 @@ from stvg.perception.numbering import (
     without_small,
 )
 from stvg.perception.shots import find_cuts
-from stvg.types import ByteArray, Track, Tracks, VideoMeta
+from stvg.types import ByteArray, Correction, Track, Tracks, VideoMeta
 from stvg.video.writer import VideoWriter
 
 VIDEO = VideoMeta("v.mp4", 100, 100, Fraction(10), 2.0, 20)
@@ -126,6 +126,16 @@ def test_the_largest_are_kept_and_numbered_by_first_frame() -> None:
     )
     kept = keep_most(Tracks(VIDEO, tracks), 2).tracks
     assert [(t.id, len(t)) for t in kept] == [(1, 20), (2, 10)]
+
+
+def test_corrections_follow_the_new_numbers() -> None:
+    tracks = (
+        track(7, range(10, 20), [0, 0, 50, 50]),
+        track(2, range(20), [0, 0, 5, 5]),
+        track(9, range(20), [0, 0, 40, 40]),
+    )
+    noted = (Correction(3, 2, 7), Correction(9, 9, 7))
+    assert keep_most(Tracks(VIDEO, tracks, noted), 2).corrections == (Correction(9, 1, 2),)
 
 
 def test_flickers_get_no_number() -> None:

@@ -140,6 +140,22 @@ def test_anchor_of_a_block(pixels: tuple[slice, slice], anchor: tuple[float, flo
     assert mask_anchor(encode_masks(mask)[0], (100, 50)) == anchor
 
 
+def test_the_anchor_is_that_of_the_pixels() -> None:
+    """The definition written out on pixels, for masks of all kinds, full columns too."""
+    dice = np.random.default_rng(0)
+    for _ in range(500):
+        height, width = dice.integers(1, 9, 2)
+        pixels = dice.random((height, width)) < dice.choice([0.1, 0.5, 0.9, 1.0])
+        rows = np.flatnonzero(pixels.any(axis=1))
+        expected = None
+        if len(rows):
+            row = rows[np.abs(rows - (rows[0] + rows[-1]) / 2).argmin()]
+            columns = np.flatnonzero(pixels[row])
+            column = columns[np.abs(columns - columns.mean()).argmin()]
+            expected = (column + 0.5, row + 0.5)
+        assert mask_anchor(encode_masks(pixels[None])[0], (width, height)) == expected
+
+
 def test_the_anchor_lies_on_the_mask_and_scales_with_the_picture() -> None:
     horseshoe = np.zeros((1, 50, 100), bool)
     horseshoe[0, 10:40, 20:30] = horseshoe[0, 10:40, 60:70] = horseshoe[0, 10:15, 20:70] = True

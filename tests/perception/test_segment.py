@@ -15,7 +15,7 @@ from stvg.geometry.masks import decode_masks
 from stvg.perception.detect import Detections
 from stvg.perception.numbering import NumberingConfig, number_objects
 from stvg.perception.segment import Verdict, judge, segment_objects
-from stvg.types import BoolArray, ByteArray, FloatArray
+from stvg.types import BoolArray, ByteArray, Correction, FloatArray
 from stvg.video import probe
 from stvg.video.writer import VideoWriter
 
@@ -233,6 +233,48 @@ def test_what_is_found_late_is_followed_back_to_the_start(
     assert detector.looks == 3  # frames 0, 4 and 8; only the second look finds anything new
     assert track.frames.tolist() == list(range(10))
     assert track.boxes[0].tolist() == [12, 12, 60, 42]  # 8, 8, 40, 28 of 64 x 32, times 1.5
+
+
+class Growing(Box):
+    """First a part of a thing is seen, from the second look on all of it."""
+
+    def detect(self, frames: ByteArray, words: Sequence[str] = ()) -> list[Detections]:
+        self.looks += 1
+        box = np.array([[8.0, 8, 16, 28]] if self.looks == 1 else [[8.0, 8, 40, 28]])
+        return [Detections(box, np.array([0.9]), ("thing",))]
+
+
+def test_what_is_swallowed_is_noted(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 of 32 columns: overlap 0.25, and all of the old one lies in the new one."""
+    monkeypatch.setattr("stvg.perception.segment.Sam2.load", lambda name, threads: Boxes())
+    found = segment_objects(probe(clip), Growing(), "tiny", 4, cuts=[2], same_look=1.0)
+    one, two = found.tracks  # the looks are in frames 0 | 2 and 6
+    assert (one.frames.tolist(), two.frames.tolist()) == ([0, 1], list(range(2, 10)))
+    assert found.corrections == ()
+    found = segment_objects(probe(clip), Growing(), "tiny", 4)
+    part, whole = found.tracks
+    assert part.frames.tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert whole.frames.tolist() == list(range(10))
+    assert found.corrections == (Correction(4, 1, 2),)
+
+
+class Three(Box):
+    """A part of a thing; then a larger part and all of it, both in one look."""
+
+    def detect(self, frames: ByteArray, words: Sequence[str] = ()) -> list[Detections]:
+        self.looks += 1
+        first, second = [[8.0, 8, 12, 28]], [[8.0, 8, 20, 28], [8.0, 8, 56, 28]]
+        boxes = np.array(first if self.looks == 1 else second)
+        return [Detections(boxes, np.array([0.9, 0.8][: len(boxes)]), ("thing",) * len(boxes))]
+
+
+def test_what_swallows_is_swallowed_in_the_same_look(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stvg.perception.segment.Sam2.load", lambda name, threads: Boxes())
+    found = segment_objects(probe(clip), Three(), "tiny", 5)
+    assert [track.boxes[-1, 2] for track in found.tracks] == [18, 84]  # the one between is gone
+    assert found.corrections == (Correction(5, 1, 2),)
 
 
 def test_nothing_goes_back_across_a_cut(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from stvg.errors import UsageError
@@ -71,6 +73,14 @@ def test_the_paper_needs_to_know_where_objects_are_seen() -> None:
         find_reward("number")([answer(4, 10, 17)], [truth])
     (score,) = find_reward("number", {"reproduce": "authors"})([answer(4, 10, 17)], [truth])
     assert score.value == 1.0
+
+
+def test_sights_under_another_number_do_not_count() -> None:
+    """Object 4 is seen at 10, and at 12 only because a correction says that it is 2 there."""
+    seen = Tube(Interval(0, 20), [10, 12], [BOX] * 2, interpolated=[False, True])
+    truth = replace(TRUTH, marked={4: seen})
+    found = find_reward("number")([answer(4, 9, 11), answer(4, 11, 13)], [truth] * 2)
+    assert [score.value for score in found] == [1.0, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ class Words:
 
     def __init__(self) -> None:
         words = ["<end>", "target", "id", ":", ",", "time", "range", "to",
-                 *map(str, range(10)), *(f"<t_{n}>" for n in range(17))]  # fmt: skip
+                 "two", "seven", "12", *(f"<t_{n}>" for n in range(17))]  # fmt: skip
         self.table = {word: number for number, word in enumerate(words)}
 
     def __call__(self, texts: list[str], add_special_tokens: bool) -> Any:
@@ -43,6 +43,11 @@ class Words:
         ("<answer>Target ID: 1, 3, 7, Time range: 0.00 to 2.00</answer>", (1, 3, 7),
          Interval(0, 2), None),
         ("<answer>Target IDs: 1 and 3, Time range: 0 to 2</answer>", (1, 3), Interval(0, 2), None),
+        ("<answer>Target IDs: 1, 3, and 7. Time range: 0 to 2</answer>", (1, 3, 7), Interval(0, 2),
+         None),
+        ("<answer>Target ID: 1, 3.5 to 4. Time range: 0 to 2</answer>", (1,), Interval(0, 2), None),
+        ("<answer>Target ID: 1234567890, Time range: 0 to 2</answer>", (), Interval(0, 2),
+         "no number"),
         ("<answer>Target ID: 3, 3, Time range: 0 to 2</answer>", (3,), Interval(0, 2), None),
         ("<answer>Target ID: 9, Time range: 1 to 2</answer> no: <answer>Target ID: 2, Time range: "
          "3 to 4</answer>", (2,), Interval(3, 4), None),
@@ -82,6 +87,12 @@ def test_what_is_forgiven_is_told(text: str, interval: Interval, told: str) -> N
     assert told in " ".join(found.repairs)
 
 
+def test_frames_behind_the_video_are_told() -> None:
+    found = COMPACT.parse("target id : one , time range : <t_4> to <t_99>", VIEW)
+    assert found.interval == Interval(0.5, 2.0)
+    assert found.repairs == ("the interval was cut to the video",)
+
+
 @given(
     st.lists(st.integers(1, 30), min_size=1, max_size=4, unique=True),
     st.integers(0, 15), st.integers(1, 16),
@@ -107,16 +118,16 @@ def test_any_text_is_read(text: str) -> None:
 
 def test_the_grammar_allows_what_is_painted() -> None:
     words = Words()
-    place = COMPACT.grammar(VIEW, Vocabulary(words), [7, 2])
+    place = COMPACT.grammar(VIEW, Vocabulary(words), [7, 12, 2])
     assert place is not None
     names = list(words.table)
-    written = ["target", "id", ":", "7", ",", "time", "range", ":", "<t_3>", "to", "<t_16>"]
+    written = ["target", "id", ":", "seven", ",", "time", "range", ":", "<t_3>", "to", "<t_16>"]
     choices = []
     for word in written:
         choices.append([names[token] for token in place.allowed])
         place = place.after(words.table[word])
     assert place.allowed == ()
-    assert choices[3] == ["2", "7"]
+    assert choices[3] == ["two", "seven", "12"]
     assert choices[8] == [f"<t_{n}>" for n in range(16)]
     assert choices[10] == [f"<t_{n}>" for n in range(4, 17)]  # behind the start
     assert all(len(each) == 1 for n, each in enumerate(choices) if n not in (3, 8, 10))

@@ -169,6 +169,7 @@ class Benchmark(ABC):
         files: Names under which its makers publish the annotation files.
         companions: Further files that it reads, name -> what it is.
         media: What a query is asked about: a video file, a folder of frames, or an image.
+        rate: Frames a second of a folder of frames.
         quirks: Peculiarities that can be counted in a file, name -> one sentence.
     """
 
@@ -181,6 +182,7 @@ class Benchmark(ABC):
     files: ClassVar[tuple[str, ...]] = ()
     companions: ClassVar[Mapping[str, str]] = {}
     media: ClassVar[Literal["video", "frames", "image"]] = "video"
+    rate: ClassVar[int] = 6
     quirks: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod

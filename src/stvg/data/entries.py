@@ -181,11 +181,12 @@ class Entry:
         *,
         query_id: str,
         form: Literal["declarative", "interrogative"] | None = None,
+        asks: Literal["tube", "object", "objects"] = "tube",
     ) -> Query:
         """A field that is the sentence."""
         text = self.text(field)
         try:
-            return Query(text, form, query_id)
+            return Query(text, form, query_id, asks)
         except UsageError as error:
             raise self.wrong(field, "a sentence that is not empty") from error
 

@@ -50,7 +50,7 @@ class Benchmark(Expressions):
         id_ = f"{vid}/{exp_id}"
         return MaskRecord(
             id=id_,
-            query=entry.query("exp", query_id=id_),
+            query=entry.query("exp", query_id=id_, asks="objects"),
             media=vid,
             place=entry.place,
             extra={"anno_id": annotations},

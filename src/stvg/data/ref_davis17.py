@@ -47,6 +47,7 @@ class Benchmark(refer_youtube_vos.Benchmark):
     name = "ref_davis17"
     title = "Ref-DAVIS17"
     protocols = ("ours", "davis_semi", "davis_unsupervised")
+    rate = 24
     source = "https://www.mpi-inf.mpg.de/departments/computer-vision-and-machine-learning/research/video-segmentation/video-object-segmentation-with-language-referring-expressions"
     licence = "DAVIS: BSD (not checked)"
     files = ("davis_text_annotations/", "meta_expressions.json")

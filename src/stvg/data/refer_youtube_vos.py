@@ -56,7 +56,7 @@ class Benchmark(Expressions):
         id_ = f"{vid}/{exp_id}"
         return MaskRecord(
             id=id_,
-            query=entry.query("exp", query_id=id_),
+            query=entry.query("exp", query_id=id_, asks="object"),
             media=vid,
             place=entry.place,
             extra={} if void is None or not any(void) else {"void": void},

@@ -112,6 +112,14 @@ class VideoPart(Checked):
                 f"expected a box inside the {self.width}x{self.height} frame, found {box[:4]}",
             )
 
+    def require_size(self, mask: MaskPart, place: str) -> None:
+        """Refuse a mask of another size than the video."""
+        size = [self.height, self.width]
+        if mask.size != size:
+            raise FieldError(
+                f"{place}.size", f"expected the size of the video, {size}, found {mask.size}"
+            )
+
 
 class MaskPart(Checked):
     """A mask as COCO run lengths."""

@@ -3,8 +3,8 @@
 What ``stvg ground --out`` writes. A file can also hold the answers to
 several queries on one video, ``stvg.predictions/1``: a list of the same documents.
 
-The file holds what a reader of the answer needs. Scores and masks of single boxes, and form and id
-of the query, are not in it. Numbers are written in full, so that reading gives back exactly what
+The file holds what a reader of the answer needs. Scores of single boxes, and form and id of the
+query, are not in it. Numbers are written in full, so that reading gives back exactly what
 was written. docs/formats.md has an example and all fields.
 """
 
@@ -32,7 +32,7 @@ from .documents import (
     require_json,
     write_document,
 )
-from .parts import FrameNumber, VideoPart, Xyxy
+from .parts import FrameNumber, MaskPart, VideoPart, Xyxy
 
 FORMAT: Final = "stvg.prediction/1"
 LIST_FORMAT: Final = "stvg.predictions/1"
@@ -57,6 +57,9 @@ class FrameBox(Checked):
     kind: Literal["predicted", "interpolated"] = Field(
         description='"predicted" where the method gave a box, "interpolated" where it was filled '
         "in."
+    )
+    mask: MaskPart | None = Field(
+        default=None, description="Mask of the answer in this frame, or null. Optional."
     )
 
 
@@ -132,6 +135,8 @@ class PredictionFile(Checked):
             place = f"boxes[{index}]"
             self.video.require_frame(box.frame, f"{place}.frame")
             self.video.require_inside(box.xyxy, f"{place}.xyxy")
+            if box.mask is not None:
+                self.video.require_size(box.mask, f"{place}.mask")
             if not start_s <= box.time_s < end_s or (box.time_s == 0) != (box.frame == 0):
                 raise FieldError(
                     f"{place}.time_s",
@@ -175,7 +180,7 @@ def write_prediction(prediction: Prediction, path: str | Path) -> None:
 
     Raises:
         UsageError: If no frame lies in the interval, or a value has no place in the format (a
-            score outside [0, 1], details that are not JSON).
+            score outside [0, 1], details that are not JSON, a mask of another size than the video).
         OutputError: If the file cannot be written.
 
     Example:
@@ -297,6 +302,7 @@ def _dense_boxes(tube: Tube, video: VideoMeta) -> list[FrameBox]:
         dense.times_s.tolist(),
         np.clip(dense.boxes, 0.0, edge).tolist(),
         dense.interpolated.tolist(),
+        [None] * len(frames) if dense.masks is None else dense.masks,
         strict=True,
     )
     return [
@@ -305,8 +311,9 @@ def _dense_boxes(tube: Tube, video: VideoMeta) -> list[FrameBox]:
             time_s=time_s,
             xyxy=xyxy,
             kind="interpolated" if is_interpolated else "predicted",
+            **({} if mask is None else {"mask": MaskPart.of(mask)}),
         )
-        for frame, time_s, xyxy, is_interpolated in rows
+        for frame, time_s, xyxy, is_interpolated, mask in rows
     ]
 
 
@@ -330,11 +337,13 @@ def _tube_of(part: PredictionFile) -> Tube | None:
     """The tube, or None when nothing was found."""
     if part.start_s is None or part.end_s is None:
         return None
+    masks = tuple(None if box.mask is None else box.mask.rle() for box in part.boxes)
     return Tube(
         interval=Interval(part.start_s, part.end_s),
         times_s=np.array([box.time_s for box in part.boxes]),
         boxes=np.array([box.xyxy for box in part.boxes], np.float64),
         interpolated=np.array([box.kind == "interpolated" for box in part.boxes]),
+        masks=masks if any(masks) else None,
     )
 
 

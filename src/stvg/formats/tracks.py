@@ -12,10 +12,10 @@ from typing import Annotated, Final, Literal
 import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 
-from stvg.types import RLE, Track, Tracks
+from stvg.types import RLE, Correction, Track, Tracks
 
 from .documents import Checked, FieldError, build, read_document, write_document
-from .parts import ONLY_FRAME_KEYS, FrameKey, MaskPart, ScoredXyxy, VideoPart
+from .parts import ONLY_FRAME_KEYS, FrameKey, FrameNumber, MaskPart, ScoredXyxy, VideoPart
 
 FORMAT: Final = "stvg.tracks/1"
 
@@ -52,6 +52,14 @@ class TrackPart(Checked):
         return self
 
 
+class CorrectionPart(Checked):
+    """An object that goes on under another id."""
+
+    frame: FrameNumber = Field(description="Number of the frame from which on it holds.")
+    old: int = Field(ge=0, description="Id that the object had.")
+    new: int = Field(ge=0, description="Id that it has where the old one is not seen any more.")
+
+
 class TracksFile(Checked):
     """All objects of one video as they stand in a file."""
 
@@ -60,11 +68,13 @@ class TracksFile(Checked):
     format: Literal["stvg.tracks/1"] = Field(description="Kind and version of the document.")
     video: VideoPart = Field(description="Which video.")
     tracks: list[TrackPart] = Field(description="The objects; may be empty.")
+    corrections: list[CorrectionPart] = Field(
+        default_factory=list, description="Ids that took the place of others. Optional."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> TracksFile:
         seen: set[int] = set()
-        size = [self.video.height, self.video.width]
         for index, track in enumerate(self.tracks):
             place = f"tracks[{index}]"
             if track.id in seen:
@@ -76,11 +86,17 @@ class TracksFile(Checked):
                 self.video.require_frame(int(frame), f'{place}.boxes["{frame}"]')
                 self.video.require_inside(box, f'{place}.boxes["{frame}"]')
             for frame, mask in track.masks.items():
-                if mask.size != size:
+                self.video.require_size(mask, f'{place}.masks["{frame}"]')
+        for index, each in enumerate(self.corrections):
+            place = f"corrections[{index}]"
+            self.video.require_frame(each.frame, f"{place}.frame")
+            for name, number in (("old", each.old), ("new", each.new)):
+                if number not in seen:
                     raise FieldError(
-                        f'{place}.masks["{frame}"].size',
-                        f"expected the size of the video, {size}, found {mask.size}",
+                        f"{place}.{name}", f"expected the id of a track, found {number}"
                     )
+            if each.old == each.new:
+                raise FieldError(place, f"expected two ids, found {each.old} twice")
         return self
 
 
@@ -106,9 +122,21 @@ def write_tracks(tracks: Tracks, path: str | Path) -> None:
         >>> read_tracks(path).tracks[0].frames.tolist()
         [0, 2]
     """
-    parts = [_part_of(track) for track in tracks.tracks]
-    video = VideoPart.of(tracks.video)
-    write_document(build(TracksFile, "the tracks", format=FORMAT, video=video, tracks=parts), path)
+    optional: dict[str, list[CorrectionPart]] = {}
+    if tracks.corrections:
+        optional["corrections"] = [
+            CorrectionPart(frame=each.frame, old=each.old, new=each.new)
+            for each in tracks.corrections
+        ]
+    document = build(
+        TracksFile,
+        "the tracks",
+        format=FORMAT,
+        video=VideoPart.of(tracks.video),
+        tracks=[_part_of(track) for track in tracks.tracks],
+        **optional,
+    )
+    write_document(document, path)
 
 
 def read_tracks(path: str | Path) -> Tracks:
@@ -133,7 +161,11 @@ def read_tracks(path: str | Path) -> Tracks:
         stvg.errors.UsageError: cannot read missing.json: there is no such file; ...
     """
     document = read_document(path, {FORMAT: TracksFile})
-    return Tracks(document.video.meta(), tuple(_track_of(part) for part in document.tracks))
+    return Tracks(
+        document.video.meta(),
+        tuple(_track_of(part) for part in document.tracks),
+        tuple(Correction(each.frame, each.old, each.new) for each in document.corrections),
+    )
 
 
 def _part_of(track: Track) -> TrackPart:

@@ -167,6 +167,26 @@ def paired_mask_iou(a: Sequence[RLE], b: Sequence[RLE]) -> FloatArray:
     return np.array([mask_iou([first], [second])[0, 0] for first, second in pairs], np.float64)
 
 
+def union_masks(rles: Sequence[RLE]) -> RLE:
+    """The mask of all pixels that are in any of several masks.
+
+    Args:
+        rles: N >= 1 run-length encodings of one size.
+
+    Raises:
+        UsageError: If there is none, one is broken (see :func:`check_rle`), or their sizes differ.
+
+    Example:
+        >>> left, right = encode_masks([[[True, False]], [[False, True]]])
+        >>> decode_masks([union_masks([left, right])]).tolist()
+        [[[True, True]]]
+    """
+    if not rles:
+        raise UsageError("expected at least one mask to unite, found none")
+    united = coco.merge(_checked(rles))
+    return {"size": [int(side) for side in united["size"]], "counts": united["counts"].decode()}
+
+
 def check_rle(rle: RLE) -> None:
     """Make sure that run lengths describe a mask of the size they claim.
 
@@ -182,6 +202,25 @@ def check_rle(rle: RLE) -> None:
         Traceback (most recent call last):
         ...
         stvg.errors.UsageError: the run lengths of a mask must add up to its 2 x 2 = 4 pixels, ...
+    """
+    mask_runs(rle)
+
+
+def mask_runs(rle: RLE) -> IntArray:
+    """Lengths of the runs of a mask, for what needs no pixels.
+
+    Args:
+        rle: A run-length encoding.
+
+    Returns:
+        Pixels column by column, (R,): first those outside, then inside, outside and so on.
+
+    Raises:
+        UsageError: As :func:`check_rle`.
+
+    Example:
+        >>> mask_runs({"size": [2, 2], "counts": "22"}).tolist()
+        [2, 2]
     """
     size, counts = rle.get("size"), rle.get("counts")
     if not _is_size(size):
@@ -200,6 +239,7 @@ def check_rle(rle: RLE) -> None:
             f"the run lengths of a mask must add up to its {height} x {width} = {height * width} "
             f"pixels, found {int(runs.sum())}"
         )
+    return runs
 
 
 def _checked(rles: Sequence[RLE]) -> list[dict[str, Any]]:

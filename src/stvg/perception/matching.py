@@ -85,8 +85,8 @@ def match_target(
         config: When a track counts.
 
     Returns:
-        The match. Of tracks with equally many votes the one with the larger overlap wins, then the
-        one with the lower id.
+        The match. A frame votes for the lower id of tracks with equal overlaps. Of tracks with
+        equally many votes the one with the larger overlap wins, then the one with the lower id.
 
     Raises:
         UsageError: If shapes disagree.
@@ -107,7 +107,9 @@ def match_target(
         )
     known = np.isfinite(target).all(axis=1)
     wanted, target = wanted[known], target[known]
-    objects = list(tracks.tracks if isinstance(tracks, Tracks) else tracks)
+    objects = sorted(
+        tracks.tracks if isinstance(tracks, Tracks) else tracks, key=lambda track: track.id
+    )
     if not len(wanted) or not objects:
         return Match(None, NO_TRACKS if len(wanted) else NO_TARGET)
     overlaps = np.stack([_overlaps(track, wanted, target) for track in objects])  # (K, N)

@@ -219,8 +219,14 @@ def keep_most(tracks: Tracks, most: int, shortest_s: float = 0.0) -> Tracks:
     ]
     ranked = sorted(lasting, key=lambda track: (-box_area(track.boxes).sum(), track.id))
     kept = sorted(ranked[:most], key=lambda track: (int(track.frames[0]), track.id))
-    renumbered = [replace(track, id=number) for number, track in enumerate(kept, start=1)]
-    return Tracks(tracks.video, tuple(renumbered))
+    number_of = {track.id: number for number, track in enumerate(kept, start=1)}
+    corrections = tuple(
+        replace(each, old=number_of[each.old], new=number_of[each.new])
+        for each in tracks.corrections
+        if {each.old, each.new} <= number_of.keys()
+    )
+    renumbered = tuple(replace(track, id=number_of[track.id]) for track in kept)
+    return Tracks(tracks.video, renumbered, corrections)
 
 
 def without_small(tracks: Tracks, share: float) -> Tracks:
@@ -258,7 +264,7 @@ def without_small(tracks: Tracks, share: float) -> Tracks:
                     scores=track.scores[rows], masks=masks,
                 )
             )  # fmt: skip
-    return Tracks(tracks.video, tuple(kept))
+    return Tracks(tracks.video, tuple(kept))  # for painting, which asks for no corrections
 
 
 def _areas(track: Track) -> FloatArray:

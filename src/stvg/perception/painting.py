@@ -21,18 +21,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stvg.errors import UsageError
-from stvg.geometry.masks import decode_masks
-from stvg.types import RLE, BoolArray, ByteArray, FloatArray, IntArray, Tracks
+from stvg.geometry.masks import mask_runs
+from stvg.types import RLE, ByteArray, FloatArray, IntArray, Tracks
 from stvg.video.draw import Color, Rect
 from stvg.video.fonts import Typeface, typeface_for
 
 RED: Color = (255, 0, 0)
+WHITE: Color = (255, 255, 255)
 DIGITS = "0123456789"
 DIGIT_SHARE = 0.7
 """Height of a digit as share of the text size of the typeface."""
 
 _PAPER_PX, _PAPER_SIDE = 20, 336  # the paper's digits: 20 pixels on pictures with this longer side
 _LEGIBLE_PX = 7  # the fewest pixels in which all ten digits look different
+_SMALL_PX = 100  # longer side of pictures in which digits need a rim
 _HIDES, _SHOWS = 0.5, 0.35  # share of a box under its number: from here beside it, below back on it
 _FREE = 0.25  # of a digit: room around its usual place that brings a moved number back
 _STAYS = 0.5  # of a number: what it may cover of other objects more than elsewhere, and stay
@@ -85,6 +87,18 @@ class PaintStyle:
                 f"them; expected at least {_LEGIBLE_PX}"
             )
         return max(_PAPER_PX / _PAPER_SIDE, _LEGIBLE_PX / long_side)
+
+    @classmethod
+    def for_model(cls, long_side: int) -> PaintStyle:
+        """How numbers look in pictures that a model sees at this longer side in pixels.
+
+        Small pictures get a white rim: plain red is hard to read in few pixels.
+
+        Raises:
+            UsageError: If the side is shorter than a digit.
+        """
+        rim = WHITE if long_side < _SMALL_PX else None
+        return cls(height=cls.height_for_model(long_side), rim=rim)
 
     def face(self, width: int, height: int) -> Typeface:
         """The typeface of the digits on pictures of this size in pixels."""
@@ -236,11 +250,12 @@ class NumberPainter:
         """
         assert self.style is not None
         placed: dict[int, Rect] = {}
-        for number, box in boxes.items():
+        corners = {number: np.asarray(box).tolist() for number, box in boxes.items()}
+        for number, box in corners.items():
             mask = (masks or {}).get(number)
             target = _Target.of(box, mask, self._number_size(number), self.size)
             if self.style.moves:
-                others = [other for key, other in boxes.items() if key != number]
+                others = [other for key, other in corners.items() if key != number]
                 place = _choose(target, self._kept.get(number), list(placed.values()), others)
                 self._kept[number] = place
                 center = target.center(place)
@@ -252,12 +267,12 @@ class NumberPainter:
 
     def _number_size(self, number: int) -> tuple[int, int]:
         """Width and height in pixels of the digits of a number."""
-        return self.face.width(str(number)), round(DIGIT_SHARE * self.face.size)
+        return _width(self.face, str(number)), round(DIGIT_SHARE * self.face.size)
 
     def _write(self, rgb: ByteArray, text: str, center: tuple[float, float]) -> None:
         """Write digits around a point, with their rim."""
         assert self.style is not None
-        left = round(center[0] - self.face.width(text) / 2)
+        left = round(center[0] - _width(self.face, text) / 2)
         top = round(center[1]) - self.face.line_height // 2
         if self.style.rim is not None:
             for x, y in ((-1, 0), (1, 0), (0, -1), (0, 1)):
@@ -268,26 +283,51 @@ class NumberPainter:
 def _stamp(
     rgb: ByteArray, text: str, left_top: tuple[int, int], color: Color, face: Typeface
 ) -> None:
-    """The same pixels as :func:`stvg.video.draw.draw_text`, at a third of its time.
+    """The same pixels as :func:`stvg.video.draw.draw_text`, at a fraction of its time.
 
-    Digits leave most of their rectangle blank, so only the pixels that have ink are touched.
+    Only the smallest rectangle around the ink is touched, by what is prepared once a text.
     """
-    rows, columns, coverage = _ink(face, text)
-    rows, columns = rows + left_top[1], columns + left_top[0]
-    height, width = rgb.shape[:2]
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    if not inside.all():
-        rows, columns, coverage = rows[inside], columns[inside], coverage[inside]
-    mixed = rgb[rows, columns] * (255 - coverage) + np.array(color, np.uint16) * coverage
-    rgb[rows, columns] = (mixed + 127) // 255
+    ink = _ink(face, text, color)
+    left, top = left_top[0] + ink.left, left_top[1] + ink.top
+    height, width = ink.adds.shape[:2]
+    x, y = max(left, 0), max(top, 0)
+    target = rgb[y : max(top + height, 0), x : max(left + width, 0)]  # cut off by the picture
+    part = np.s_[y - top : y - top + target.shape[0], x - left : x - left + target.shape[1]]
+    target[:] = (target * ink.shows[part] + ink.adds[part]) // 255
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ink:
+    """The smallest rectangle of a line of text that has all its ink, (H, W) pixels.
+
+    Attributes:
+        shows: How much of what was there shows through, (H, W, 1) of 255.
+        adds: What the colour adds, 255 times, with a half for rounding, (H, W, 3).
+        left: Where the rectangle begins in the line, pixels.
+        top: The same from above.
+    """
+
+    shows: NDArray[np.uint16]
+    adds: NDArray[np.uint16]
+    left: int
+    top: int
 
 
 @lru_cache(maxsize=1024)
-def _ink(face: Typeface, text: str) -> tuple[IntArray, IntArray, NDArray[np.uint16]]:
-    """Rows and columns (P,) of a line of text that have ink, and how much, (P, 1) of 255."""
+def _ink(face: Typeface, text: str, color: Color) -> _Ink:
+    """The ink of a line of text in a colour."""
     mask = face.mask(text)
     rows, columns = np.nonzero(mask)
-    return rows, columns, mask[rows, columns].astype(np.uint16)[:, None]
+    left, top = int(columns.min()), int(rows.min())
+    coverage = mask[top : rows.max() + 1, left : columns.max() + 1, None].astype(np.uint16)
+    adds = np.array(color, np.uint16) * coverage + np.uint16(127)
+    return _Ink(255 - coverage, adds, left, top)
+
+
+@lru_cache(maxsize=1024)
+def _width(face: Typeface, text: str) -> int:
+    """Width of a line of text in pixels."""
+    return face.width(text)
 
 
 _Place = tuple[str, float, float]
@@ -317,24 +357,28 @@ class _Target:
         picture: Width and height of the picture.
     """
 
-    box: FloatArray
+    box: Sequence[float]
     anchor: tuple[float, float]
     number: tuple[int, int]
     picture: tuple[int, int]
 
     @classmethod
     def of(
-        cls, box: FloatArray, mask: RLE | None, number: tuple[int, int], picture: tuple[int, int]
+        cls,
+        box: Sequence[float],
+        mask: RLE | None,
+        number: tuple[int, int],
+        picture: tuple[int, int],
     ) -> _Target:
         """An object by its box and, where there is one, its mask."""
         anchor = None if mask is None else mask_anchor(mask, picture)
-        middle = (float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2)
+        middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
         return cls(box, anchor or middle, number, picture)
 
     @property
     def hidden_share(self) -> float:
         """Share of the box that its number covers."""
-        area = float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
+        area = (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
         return self.number[0] * self.number[1] / max(area, 1e-9)
 
     def center(self, place: _Place) -> tuple[float, float]:
@@ -348,8 +392,8 @@ class _Target:
             y = (self.box[1] + self.box[3]) / 2 + down * (self.box[3] - self.box[1] + height) / 2
         half_w, half_h = width / 2, height / 2
         return (
-            float(min(max(x, half_w), max(self.picture[0] - half_w, half_w))),
-            float(min(max(y, half_h), max(self.picture[1] - half_h, half_h))),
+            min(max(x, half_w), max(self.picture[0] - half_w, half_w)),
+            min(max(y, half_h), max(self.picture[1] - half_h, half_h)),
         )
 
     def rect(self, center: tuple[float, float], room: float = 0.0) -> Rect:
@@ -363,7 +407,7 @@ class _Target:
     def holds(self, center: tuple[float, float]) -> bool:
         """Whether a point lies in the box."""
         x, y = center
-        return bool(self.box[0] <= x <= self.box[2] and self.box[1] <= y <= self.box[3])
+        return self.box[0] <= x <= self.box[2] and self.box[1] <= y <= self.box[3]
 
 
 def mask_anchor(mask: RLE, picture: tuple[int, int]) -> tuple[float, float] | None:
@@ -386,20 +430,41 @@ def mask_anchor(mask: RLE, picture: tuple[int, int]) -> tuple[float, float] | No
         >>> mask_anchor(encode_masks(legs)[0], (9, 5))
         (1.5, 2.5)
     """
-    pixels: BoolArray = decode_masks([mask])[0]
-    rows = np.flatnonzero(pixels.any(axis=1))
+    height, width = mask["size"]
+    ends = np.cumsum(mask_runs(mask))  # of runs outside and inside in turns, column by column
+    rows = _rows_inside(ends, height)
     if not len(rows):
         return None
     row = rows[np.abs(rows - (rows[0] + rows[-1]) / 2).argmin()]
-    columns = np.flatnonzero(pixels[row])
+    run = np.searchsorted(ends, np.arange(width) * height + row, side="right")  # of its pixels
+    columns = np.flatnonzero(run % 2)
     column = columns[np.abs(columns - columns.mean()).argmin()]
-    height, width = pixels.shape
     across, down = (column + 0.5) * picture[0] / width, (row + 0.5) * picture[1] / height
     return float(across), float(down)
 
 
+def _rows_inside(ends: IntArray, height: int) -> IntArray:
+    """The rows in which a mask has pixels, given where its runs end."""
+    stops = ends[1::2]
+    starts = ends[::2][: len(stops)]
+    is_there = stops > starts
+    starts, stops = starts[is_there], stops[is_there]
+    if (stops - starts >= height).any():
+        return np.arange(height)
+    first, last = starts % height, (stops - 1) % height
+    around = first > last  # from the lower end of a column to the upper end of the next
+    steps = np.zeros(height + 1, np.int64)
+    np.add.at(steps, first[~around], 1)
+    np.add.at(steps, last[~around] + 1, -1)
+    inside = np.cumsum(steps[:-1]) > 0
+    if around.any():
+        inside[first[around].min() :] = True
+        inside[: last[around].max() + 1] = True
+    return np.flatnonzero(inside)
+
+
 def _choose(
-    target: _Target, kept: _Place | None, numbers: list[Rect], others: Sequence[FloatArray]
+    target: _Target, kept: _Place | None, numbers: list[Rect], others: Sequence[Sequence[float]]
 ) -> _Place:
     """Where a number goes, given where it was and which numbers and objects are there already."""
     was_beside = kept is not None and kept[0] == "beside"
@@ -415,7 +480,7 @@ def _choose(
         on_others = _shared(rect, others) if beside else 0.0
         return 4 * _shared(rect, numbers) + on_others
 
-    best = min(places, key=cost)
+    best = next((place for place in places if not cost(place)), None) or min(places, key=cost)
     if kept is not None and kept in places:
         stays = cost(kept) <= cost(best) + _STAYS * target.number[0] * target.number[1]
         if stays and not _shared(target.rect(target.center(kept)), numbers):
@@ -437,11 +502,12 @@ def _places(target: _Target, beside: bool) -> Iterator[_Place]:
     yield _MIDDLE  # where no side of the object has room
 
 
-def _shared(rect: Rect, others: Iterable[Sequence[float] | FloatArray]) -> float:
+def _shared(rect: Rect, others: Iterable[Sequence[float]]) -> float:
     """Pixels of a rectangle that lie under others."""
+    left, top, right, bottom = rect
     total = 0.0
-    for other in others:
-        across = min(rect[2], other[2]) - max(rect[0], other[0])
-        down = min(rect[3], other[3]) - max(rect[1], other[1])
-        total += max(across, 0) * max(down, 0)
+    for x1, y1, x2, y2 in others:
+        across, down = min(right, x2) - max(left, x1), min(bottom, y2) - max(top, y1)
+        if across > 0 and down > 0:
+            total += across * down
     return total

@@ -144,7 +144,7 @@ class TracksCache:
             kept = read_tracks(path)
         except FormatError:
             return None
-        return Tracks(probe(video), kept.tracks)
+        return replace(kept, video=probe(video))
 
     def get(
         self,
@@ -323,7 +323,7 @@ def named_by_video(results: Sequence[Prepared], folder: str | Path) -> None:
         if result.tracks is not None:
             kept = read_tracks(result.tracks)
             video = replace(kept.video, path=str(result.video))
-            write_tracks(Tracks(video, kept.tracks), target / f"{result.video.stem}.json")
+            write_tracks(replace(kept, video=video), target / f"{result.video.stem}.json")
 
 
 def _own_weights(name: str) -> str | None:

@@ -23,7 +23,7 @@ from stvg.perception.detect import Detections, Detector
 from stvg.perception.rejoin import Look, link_shots
 from stvg.perception.sam2 import Sam2
 from stvg.progress import Stages, no_stages
-from stvg.types import RLE, BoolArray, ByteArray, FloatArray, Track, Tracks, VideoMeta
+from stvg.types import RLE, BoolArray, ByteArray, Correction, FloatArray, Track, Tracks, VideoMeta
 from stvg.video import SamplingPlan, read_clip
 
 SAME_IOU = 0.4
@@ -105,7 +105,8 @@ def segment_objects(
         stages: Told how far the work is.
 
     Returns:
-        Objects with ids from 1 in the order in which they were found, a mask for every box.
+        Objects with ids from 1 in the order in which they were found, a mask for every box; where
+        a larger new mask took the place of a known object, a correction.
 
     Raises:
         VideoError: If the video cannot be read.
@@ -129,25 +130,28 @@ def segment_objects(
             each.shift(first)
         shots.append([each for each in objects if each.masks])
     looks_of = [[Look(each.label, each.colours) for each in shot] for shot in shots]
-    tracks = []
-    for number, chain in enumerate(link_shots(looks_of, same_look), start=1):
-        tracks.append(_to_track(number, [shots[shot][row] for shot, row in chain]))
-    return Tracks(meta, tuple(tracks))
+    chains = [
+        [shots[shot][row] for shot, row in chain] for chain in link_shots(looks_of, same_look)
+    ]
+    tracks = tuple(_to_track(number, parts) for number, parts in enumerate(chains, start=1))
+    return Tracks(meta, tracks, _corrections(chains))
 
 
 @dataclass(slots=True, eq=False)
 class _Object:
-    """An object of a shot: its mask and the model's confidence by frame."""
+    """An object of a shot: its mask and the model's confidence by frame, and what swallowed it."""
 
     label: str
     colours: FloatArray
     masks: dict[int, RLE] = field(default_factory=dict)
     scores: dict[int, float] = field(default_factory=dict)
+    swallowed: list[tuple[int, _Object]] = field(default_factory=list)
 
     def shift(self, frames: int) -> None:
         """Count frames from the start of the video instead of the shot."""
         self.masks = {number + frames: mask for number, mask in self.masks.items()}
         self.scores = {number + frames: score for number, score in self.scores.items()}
+        self.swallowed = [(number + frames, other) for number, other in self.swallowed]
 
 
 def _add_new(
@@ -159,6 +163,7 @@ def _add_new(
     size = (meta.width, meta.height)
     masks, _ = model.masks_of(frames[frame], found.boxes * scale, size)
     fresh: list[int] = []
+    swallowed: list[tuple[_Object, int]] = []
     for row in range(len(found)):
         there = [each for each in objects if frame in each.masks]
         known = [*decode_masks([each.masks[frame] for each in there]), *masks[fresh]]
@@ -169,12 +174,16 @@ def _add_new(
         if verdict is Verdict.REPLACES and other is not None:
             if other < len(there):
                 del there[other].masks[frame]
+                swallowed.append((there[other], row))
             else:
-                fresh.remove(fresh[other - len(there)])
+                gone = fresh.pop(other - len(there))
+                swallowed = [(old, row if by == gone else by) for old, by in swallowed]
         fresh.append(row)
     if not fresh:
         return
     new = [_Object(found.labels[row], describe_box(picture, found.boxes[row])) for row in fresh]
+    for old, row in swallowed:
+        old.swallowed.append((frame, new[fresh.index(row)]))
     for number, carried, sure in model.follow(frames, frame, masks[fresh]):
         for each, rle, mask, score in zip(new, encode_masks(carried), carried, sure, strict=True):
             if mask.any() and (score >= _SURE or number == frame):
@@ -198,6 +207,19 @@ def _read(meta: VideoMeta, frames: range, size: tuple[int, int], threads: int) -
     """Frames of a shot, (T, H, W, 3) at a size of width and height."""
     plan = SamplingPlan(times_s=meta.times_s[list(frames)].tolist(), fixed_size=size)
     return read_clip(meta, plan, threads=threads).frames
+
+
+def _corrections(chains: Sequence[Sequence[_Object]]) -> tuple[Correction, ...]:
+    """Which objects, numbered from 1 by their chains, were swallowed by which others."""
+    number_of = {id(part): number for number, parts in enumerate(chains, 1) for part in parts}
+    found = {
+        Correction(frame, number, number_of[id(other)])
+        for number, parts in enumerate(chains, start=1)
+        for part in parts
+        for frame, other in part.swallowed
+        if number_of.get(id(other), number) != number
+    }
+    return tuple(sorted(found))
 
 
 def _to_track(number: int, parts: Sequence[_Object]) -> Track:

@@ -13,6 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +28,7 @@ from stvg.methods.base import Method
 from stvg.types import Prediction, VideoMeta
 from stvg.video import probe
 
+from .folders import packed
 from .pictures import picture_meta, prepare_picture
 from .placing import has_other_length, input_part, line_of, misfit
 from .questions import Job
@@ -113,7 +115,8 @@ class Answerer:
         """
         for job in jobs:
             try:
-                meta = self._meta(job)
+                with self._video(job) as meta:
+                    pass
             except (VideoError, OSError):
                 continue
             query = job.records[0].query
@@ -130,7 +133,8 @@ class Answerer:
         if job.problem is not None:
             return Outcome(job.media, tuple(failed_line(each, job.problem) for each in job.records))
         try:
-            return self._open(job)
+            with self._video(job) as meta:
+                return self._open(job, meta)
         except _NOBODYS_FAULT:
             raise
         except Exception as error:  # noqa: BLE001  written down for every query, and counted
@@ -160,9 +164,8 @@ class Answerer:
                 share_s + each.prepared.detect_s,
             )
 
-    def _open(self, job: Job) -> Opened | Outcome:
+    def _open(self, job: Job, meta: VideoMeta) -> Opened | Outcome:
         """Read the video of a job with a file."""
-        meta = self._meta(job)
         problems = {record.id: misfit(record, meta) for record in job.records}
         refused = tuple(
             failed_line(record, problem)
@@ -181,11 +184,17 @@ class Answerer:
         excerpts = tuple(Excerpt.of(meta, part) for part in parts)
         return Opened(job, records, excerpts, prepared, refused)
 
-    def _meta(self, job: Job) -> VideoMeta:
-        """The video or picture of a job."""
+    @contextmanager
+    def _video(self, job: Job) -> Iterator[VideoMeta]:
+        """The video or picture of a job, to be read within the ``with`` block."""
         if job.path is None:
             raise VideoError(job.problem or f"no file for {job.media!r}")
-        return picture_meta(job.path) if self._media == "image" else probe(job.path)
+        if self._media == "frames":
+            names = getattr(job.records[0], "frames", ())
+            with packed(job.path, names, job.rate) as meta:
+                yield meta
+        else:
+            yield picture_meta(job.path) if self._media == "image" else probe(job.path)
 
     def _detectors(self) -> Detectors:
         """The detectors of the current thread."""

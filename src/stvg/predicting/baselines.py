@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stvg.data.base import BoxRecord, Record, TimeRecord, TubeRecord
+from stvg.data.base import BoxRecord, MaskRecord, Record, TimeRecord, TubeRecord
 from stvg.errors import UsageError
 from stvg.formats.predictions_jsonl import PredictionRecord
 from stvg.formats.tracks import read_tracks
@@ -67,6 +67,8 @@ def middle_box(targets: Iterable[Record], source: str) -> Baseline:
         UsageError: If none of them has a box.
     """
     targets = list(targets)
+    if any(isinstance(record, MaskRecord) for record in targets):
+        raise UsageError("middle_box answers with boxes, and the benchmark asks for masks")
     if any(isinstance(record, TimeRecord) for record in targets):
         return Baseline("middle_box", "the length of the video", _whole_time, {})
     shares = [each for each in map(_mean_share, targets) if each is not None]

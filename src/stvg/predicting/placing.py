@@ -13,7 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from stvg.data.base import BoxRecord, Record, TimeRecord, TubeRecord
+from stvg.data.base import BoxRecord, MaskRecord, Record, TimeRecord, TubeRecord
+from stvg.errors import UsageError
 from stvg.excerpt import Excerpt
 from stvg.formats.predictions_jsonl import PredictionRecord, record_of
 from stvg.types import FloatArray, Prediction, VideoMeta
@@ -99,11 +100,20 @@ def line_of(record: Record, prediction: Prediction, excerpt: Excerpt) -> Predict
         excerpt: What the method was given.
 
     Raises:
-        UsageError: If the answer holds no frame.
+        UsageError: If the answer holds no frame, or boxes where masks are asked for.
     """
-    line = replace(record_of(prediction), id=record.id, masks=None)
+    whole = record_of(prediction)
+    line = replace(whole, id=record.id, masks=None)
     if prediction.tube is None or line.span_frames is None:
         return line
+    if isinstance(record, MaskRecord):
+        if prediction.tube.masks is None:
+            raise UsageError(
+                f"expected masks, {prediction.method} answered with boxes alone; use a method "
+                "whose objects have masks (--method stvg_r1 --set "
+                "numbering.segmenter=facebook/sam2.1-hiera-small)"
+            )
+        return replace(line, masks=whole.masks)
     span = (line.span_frames[0] + excerpt.first, line.span_frames[1] + excerpt.first)
     if isinstance(record, TimeRecord):
         start_s, end_s = _clip_s(record)

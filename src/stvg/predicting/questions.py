@@ -64,15 +64,10 @@ class Questions:
             with_truth: Whether true boxes are kept; methods need none, and they are many.
 
         Raises:
-            UsageError: If a file is not there, nothing is left to answer, or answers are masks.
+            UsageError: If a file is not there or nothing is left to answer.
             FormatError: If the annotations cannot be understood, or an id occurs twice.
         """
         reader = self.reader
-        if issubclass(reader.kind, MaskRecord):
-            raise UsageError(
-                f"{reader.title} asks for masks, and no method here answers with masks; predict "
-                "works for benchmarks of tubes, times and boxes (`stvg data list --json`)"
-            )
         found: dict[str, Record] = {}
         media: dict[str, int] = {}
         for number, record in enumerate(reader.read(self.annotations, **self.companions)):
@@ -130,14 +125,16 @@ class Job:
     Attributes:
         media: What the annotation calls it.
         records: The queries.
-        path: The file, or None where there is none.
+        path: The file or folder of frames, or None where there is none.
         problem: Why there is none: reason, colon, detail.
+        rate: Frames a second of a folder of frames.
     """
 
     media: str
     records: tuple[Record, ...]
     path: Path | None = None
     problem: str | None = None
+    rate: int = Benchmark.rate
 
 
 def jobs_of(records: Iterable[Record], benchmark: Benchmark, videos: Path) -> list[Job]:
@@ -155,14 +152,14 @@ def jobs_of(records: Iterable[Record], benchmark: Benchmark, videos: Path) -> li
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(record.media, []).append(record)
-    return [_job(media, group, folder, benchmark.media) for media, group in groups.items()]
+    return [_job(media, group, folder, benchmark) for media, group in groups.items()]
 
 
-def _job(media: str, records: Sequence[Record], folder: MediaFolder, kind: str) -> Job:
+def _job(media: str, records: Sequence[Record], folder: MediaFolder, benchmark: Benchmark) -> Job:
     """A job with its file, or with the reason why it has none."""
-    paths = folder.find(media)
+    paths, kind = folder.find(media), benchmark.media
     if len(paths) == 1:
-        return Job(media, tuple(records), paths[0])
+        return Job(media, tuple(records), paths[0], rate=benchmark.rate)
     if paths:
         where = ", ".join(str(path) for path in paths[:3])
         problem = f"{kind} ambiguous: {media!r} may be {where}; keep one of them"
@@ -176,4 +173,6 @@ def _without_truth(record: Record) -> Record:
     extra = {name: record.extra[name] for name in _NEEDED if name in record.extra}
     if isinstance(record, TubeRecord):
         return replace(record, extra=extra, boxes=np.zeros((0, 4)))
+    if isinstance(record, MaskRecord):
+        return replace(record, extra=extra, masks=None)
     return replace(record, extra=extra)

@@ -58,8 +58,7 @@ def predict(
         What was done.
 
     Raises:
-        UsageError: If an option is wrong, answers of the benchmark are masks, or ``out`` belongs
-            to a run with other settings.
+        UsageError: If an option is wrong, or ``out`` belongs to a run with other settings.
         FormatError: If the annotations or the file to be continued are not in order.
         OutputError: If ``out`` cannot be written.
         StvgError: If more queries fail than ``config.max_errors`` allows.

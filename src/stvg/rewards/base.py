@@ -80,6 +80,7 @@ class Target:
         number: Number painted on the right object, or None.
         marked: Tubes of all painted objects by number.
         columns: Further facts by name, for reward functions of TRL.
+        numbers: Numbers painted on all right objects where there are several; empty for one.
     """
 
     tubes: tuple[Tube, ...]
@@ -87,6 +88,7 @@ class Target:
     number: int | None = None
     marked: Mapping[int, Tube] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
+    numbers: tuple[int, ...] = ()
 
     def nearest(self, parsed: Parsed) -> Tube | None:
         """The tube with the highest vIoU, of equal ones that with the highest tIoU, then the first.

@@ -43,7 +43,10 @@ def orientation_of(picture: av.VideoFrame, path: str) -> Orientation:
     The display matrix maps stored (x, y) to shown ``(a x + c y, b x + d y)``, as in ISO/IEC
     14496-12, 6.2.2; only its signs matter, a scale in it does not change the pixels.
     """
-    side_data: Any = picture.side_data
+    try:
+        side_data: Any = picture.side_data
+    except ValueError:  # Exif, a kind that PyAV does not know: the picture stays as it is stored
+        return Orientation()
     display_matrix = av.sidedata.sidedata.Type.DISPLAYMATRIX
     if display_matrix not in side_data:
         return Orientation()

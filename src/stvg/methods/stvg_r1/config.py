@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from string import Formatter
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from stvg.methods.text_answer import TextAnswerConfig
 from stvg.perception.matching import MatchConfig
@@ -43,8 +44,31 @@ class StvgR1Config(TextAnswerConfig):
     match: MatchConfig = Field(
         default_factory=MatchConfig, description="which number is the target's, for training"
     )
+    asks: Literal["tube", "object", "objects"] | None = Field(
+        None,
+        description="one object and when, one object or every object that fits in all frames; "
+        "default what the query asks for: benchmarks of masks for the latter two",
+    )
+    use_range: bool = Field(
+        False, description="cut also answers to queries about all frames to their time range"
+    )
     repair: Literal["hold", "authors"] = Field(
         "hold",
-        description="frames in which the object is not seen: its own boxes are carried on, or "
-        "another object's are taken as in the released code",
+        description="frames in which the object is not seen: the tracker's corrections are "
+        "followed and its own boxes carried on, or another object's are taken as in the released "
+        "code",
     )
+
+    @field_validator("template")
+    @classmethod
+    def _has_the_query(cls, template: str | None) -> str | None:
+        if template is None:
+            return None
+        wanted = "needs {query} and may have {duration}, other braces doubled ({{ and }})"
+        try:
+            names = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+        except ValueError as error:
+            raise ValueError(f"{wanted}: {error}") from error
+        if not {"query"} <= names <= {"query", "duration"}:
+            raise ValueError(f"{wanted}; found {sorted(names)}")
+        return template

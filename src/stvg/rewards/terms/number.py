@@ -26,6 +26,8 @@ class Reward(Base):
 
     arXiv 2602.11730, r_s. The authors' code asks for the number only (``reproduce: authors``). 0
     where the answer has no number or no interval; not applicable where the right one is not known.
+    Of an answer with several numbers the first counts, of several right objects any. What a
+    correction took from another number is no sight of this one.
     """
 
     name = "number"
@@ -48,7 +50,7 @@ class Reward(Base):
         why = unreadable(answer.parsed)
         if why is not None or interval is None or number is None:
             return Score(0.0, why or "no number")
-        if number != target.number:
+        if number not in (target.numbers or (target.number,)):
             return Score(0.0, f"number {number} instead of {target.number}")
         if self.config.reproduce == "authors":
             return Score(1.0, f"number {number} is right")
@@ -57,6 +59,10 @@ class Reward(Base):
                 f"the target does not say where number {number} is seen; give the tubes of the "
                 "painted objects as Target.marked, or use reproduce=authors"
             )
-        if not interval.mask(target.marked[number].times_s).any():
+        sights = target.marked[number]
+        own_s = sights.times_s
+        if sights.interpolated is not None:
+            own_s = own_s[~sights.interpolated]
+        if not interval.mask(own_s).any():
             return Score(0.0, f"number {number} is right but not seen in the interval")
         return Score(1.0, f"number {number} is right and seen in the interval")

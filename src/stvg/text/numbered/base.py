@@ -59,6 +59,10 @@ class Numbered(ABC):
     def instruction(self, view: View) -> str:
         """What a prompt says about task and format; empty for a grammar that is trained."""
 
+    def instruction_for_all(self, view: View) -> str:
+        """The same for a query that asks for every object that fits, whenever it is there."""
+        return self.instruction(view)
+
     @abstractmethod
     def grammar(
         self, view: View, vocabulary: Vocabulary, numbers: Sequence[int]

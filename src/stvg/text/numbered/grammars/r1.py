@@ -16,7 +16,9 @@ from stvg.text.numbered.base import Numbered
 from stvg.text.view import View
 from stvg.types import Interval
 
-_NUMBERS = re.compile(r"target\s+ids?\s*:?\s*(\d{1,9}(?:\s*(?:,|and)\s*\d{1,9}\b(?!\.))*)", re.I)
+_NUMBER = r"\d{1,9}(?!\d)"
+_NEXT = rf"\s*(?:,\s*and\b|,|and\b)\s*{_NUMBER}(?!\.\d)"
+_NUMBERS = re.compile(rf"target\s+ids?\s*:?\s*({_NUMBER}(?:{_NEXT})*)", re.I)
 _TIME = r"(\d{1,9}(?:\.\d{1,9})?)\s*s?"
 _RANGE = re.compile(rf"time\s+range\s*:?\s*{_TIME}\s*(?:to|and)\s*{_TIME}", re.I)
 
@@ -53,13 +55,24 @@ class Grammar(Numbered):
     def instruction(self, view: View) -> str:
         """See :class:`Numbered`."""
         return (
-            "Every object in the video carries a red number in its middle, its ID, which stays "
-            f"with it. The video lasts {view.end_s:.2f} seconds. Answer two questions:\n"
+            f"{_introduction(view)}"
             "1. From when to when does it happen?\n"
             "2. Which ID has the person or thing that the sentence asks for or begins with?\n"
             "Think first, between <think> and </think>, about times (seconds with two decimals) "
             "and about the ID. Then answer in exactly this form:\n"
             "<answer>Target ID: 2, Time range: 3.50 to 7.25</answer>"
+        )
+
+    def instruction_for_all(self, view: View) -> str:
+        """See :class:`Numbered`; several numbers may be named."""
+        return (
+            f"{_introduction(view)}"
+            "1. Which IDs have the persons or things that the sentence describes? There may be "
+            "one or several; name all of them.\n"
+            "2. From when to when does it happen?\n"
+            "Think first, between <think> and </think>, about the IDs and about times (seconds "
+            "with two decimals). Then answer in exactly this form:\n"
+            "<answer>Target ID: 1, 3, 7, Time range: 3.50 to 7.25</answer>"
         )
 
     def grammar(
@@ -68,3 +81,11 @@ class Grammar(Numbered):
         """Nothing: what is thought is free."""
         del view, vocabulary, numbers
         return None
+
+
+def _introduction(view: View) -> str:
+    """What the numbers are and how long the video is."""
+    return (
+        "Every object in the video carries a red number in its middle, its ID, which stays with "
+        f"it. The video lasts {view.end_s:.2f} seconds. Answer two questions:\n"
+    )

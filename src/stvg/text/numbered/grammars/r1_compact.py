@@ -1,7 +1,8 @@
 """The grammar that models of the procedural world learn.
 
-``target id : 3 , time range : <t_2> to <t_9>``: the interval ``[a, b)`` in numbers of sampled
-frames.
+``target id : three , time range : <t_2> to <t_9>``: the interval ``[a, b)`` in numbers of sampled
+frames. Numbers up to nine are words: a number on an object is a name, while the digits of these
+models are a scale on which near ones are nearly right.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from stvg.text.numbered.base import Numbered
 from stvg.text.view import View
 from stvg.types import Interval
 
-_NUMBERS = re.compile(r"target id : ((?:\d{1,9}(?: , (?=\d))?)+)", re.I)
+NAMES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+"""Words for the numbers 1 to 9."""
+_NAME = rf"(?:\d{{1,9}}|{'|'.join(NAMES)})\b"
+_NUMBERS = re.compile(rf"target id : ((?:{_NAME}(?: , (?={_NAME}))?)+)", re.I)
 _RANGE = re.compile(r"<t_(\d{1,9})> to <t_(\d{1,9})>", re.I)
 
 
@@ -22,12 +26,12 @@ class Grammar(Numbered):
     """Frame numbers, without thinking."""
 
     name = "r1_compact"
-    looks_like = "target id : n , time range : <t_a> to <t_b>"
+    looks_like = "target id : three , time range : <t_a> to <t_b>"
 
     def render(self, numbers: Sequence[int], interval: Interval, view: View) -> str:
         """See :class:`Numbered`."""
         first, end = view.frames_near(interval)
-        named = " , ".join(str(number) for number in numbers)
+        named = " , ".join(name_of(number) for number in numbers)
         return f"target id : {named} , time range : <t_{first}> to <t_{end}>"
 
     def read(
@@ -36,11 +40,13 @@ class Grammar(Numbered):
         """See :class:`Numbered`."""
         plain = " ".join(text.split())
         named, span = _NUMBERS.findall(plain), _RANGE.findall(plain)
-        numbers = [int(number) for number in re.findall(r"\d+", named[-1])] if named else []
+        numbers = [_number_of(name) for name in named[-1].lower().split(" , ")] if named else []
         if not span:
             return numbers, None, ()
-        borders = [min(int(number), len(view)) for number in span[-1]]
-        return numbers, (float(view.borders_s[borders[0]]), float(view.borders_s[borders[1]])), ()
+        written = [int(number) for number in span[-1]]
+        start, end = (float(view.borders_s[min(number, len(view))]) for number in written)
+        told = ("the interval was cut to the video",) if max(written) > len(view) else ()
+        return numbers, (start, end), told
 
     def instruction(self, view: View) -> str:
         """Nothing: models are trained to write it."""
@@ -52,7 +58,7 @@ class Grammar(Numbered):
     ) -> Position | None:
         """See :class:`Numbered`; one of the painted numbers."""
         marks = tuple(f" <t_{number}>" for number in range(len(view) + 1))
-        painted = tuple(f" {number}" for number in sorted(numbers))
+        painted = tuple(f" {name_of(number)}" for number in sorted(numbers))
 
         def slot(taken: tuple[str, ...]) -> Literal | Choice | None:
             places: tuple[Literal | Choice, ...] = (
@@ -64,3 +70,17 @@ class Grammar(Numbered):
             return Choice(marks[marks.index(taken[3]) + 1 :]) if len(taken) == len(places) else None
 
         return begin(slot, vocabulary) if painted else None
+
+
+def name_of(number: int) -> str:
+    """How a number from 1 on is written.
+
+    Example:
+        >>> name_of(3), name_of(12)
+        ('three', '12')
+    """
+    return NAMES[number - 1] if 1 <= number <= len(NAMES) else str(number)
+
+
+def _number_of(name: str) -> int:
+    return NAMES.index(name) + 1 if name in NAMES else int(name)
