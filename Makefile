@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 VIDEO ?=
 QUERY ?=
 
-.PHONY: help demo test test-fast test-slow lint types format tiny bench clean
+.PHONY: help demo test test-fast test-slow test-browser lint types format tiny bench clean
 
 help:  ## show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -30,6 +30,9 @@ test-fast: $(STAMP)  ## tests only, stop at the first failure
 
 test-slow: $(STAMP)  ## the slow tests too
 	$(BIN)/python -m pytest -q
+
+test-browser: $(STAMP)  ## the tests of the page; needs Chromium (apt-get install chromium)
+	STVG_REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/view -q
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -55,5 +58,5 @@ clean:  ## remove the environment and everything that was made
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[models,perception,train,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[data,models,perception,train,serve,dev]"
 	@touch $(STAMP)

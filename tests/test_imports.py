@@ -19,14 +19,15 @@ ROWS = [
     {"perception", "data", "backbones"},
     {"rewards"},
     {"methods"},
-    {"excerpt", "grounding", "diagnosis", "evaluate"},
+    {"excerpt", "grounding", "grounder", "notebook", "export", "diagnosis", "evaluate"},
     {"predicting"},
-    {"train"},
+    {"train", "serve", "view", "integrations"},
     {"cli"},
 ]
 LEVEL = {name: row for row, names in enumerate(ROWS) for name in names}
-# types.Tube offers interpolation and overlap as methods, imported when called.
-ALLOWED_UPWARD = {("types", "geometry")}
+# types.Tube offers interpolation and overlap as methods, types.Prediction shows itself in notebooks;
+# both are imported when called.
+ALLOWED_UPWARD = {("types", "geometry"), ("types", "notebook")}
 
 
 def part_of(path: Path) -> str:
