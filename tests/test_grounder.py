@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import stvg
 from stvg.data.world import draw_clip, plan_clip
 from stvg.data.world.files import write_clip
-from stvg.errors import UsageError
+from stvg.errors import UsageError, WeightsError
 from stvg.grounder import Grounder
 from tests.predict_methods import Perfect, reference
 
@@ -84,6 +87,23 @@ def test_names(tmp_path: Path) -> None:
     assert shifted.config.shift == 2
     built = Perfect({}, None)
     assert stvg.load(built).method is built
+
+
+def test_options_of_every_kind_arrive(tmp_path: Path) -> None:
+    queries = tmp_path / "queries.json"
+    queries.write_text('{"a.mp4": "The man sits."}')
+    load = partial(stvg.load, f"hcstvg_v2={queries}", reference())
+    method: Any = load(shift=np.int64(2)).method
+    assert method.config.shift == 2
+    with pytest.raises(UsageError, match="😀"):
+        load(shift="😀")
+    with pytest.raises(UsageError, match="absent"):
+        load(shift=Path("absent"))
+
+
+def test_a_folder_may_be_a_path(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=re.escape(str(tmp_path))):
+        stvg.load(tmp_path)
 
 
 def test_options_are_checked() -> None:

@@ -88,6 +88,11 @@ def test_nothing_runs_that_a_sentence_brings_along(prediction: Prediction) -> No
     assert found.text.count(nasty) == 3
 
 
+def test_a_name_that_is_no_text_can_be_sent(prediction: Prediction) -> None:
+    odd = replace(prediction, video=replace(prediction.video, path="gr\udcfcn.mp4"))
+    assert "gr\ufffdn.mp4" in odd._repr_html_().encode().decode()
+
+
 def test_without_the_video_the_rest_is_shown(prediction: Prediction) -> None:
     gone = replace(prediction.video, path="gone.mp4")
     found = Reader(replace(prediction, video=gone)._repr_html_())

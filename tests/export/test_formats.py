@@ -97,9 +97,10 @@ def test_cvat_of_a_track_with_a_gap(gappy_track: ExportedVideo, tmp_path: Path) 
 
 
 def test_cvat_escapes_and_drops_what_xml_forbids(tmp_path: Path) -> None:
-    odd = objects_of_predictions([answer('a <b> & "c" \x01', 0, 1, {0: [0, 0, 9, 9]})])
+    sentence = 'a <b> & "c" \x01 \uffff \ud800 \U0001f600'
+    odd = objects_of_predictions([answer(sentence, 0, 1, {0: [0, 0, 9, 9]})])
     root = ElementTree.parse(written("cvat", odd, tmp_path)).getroot()
-    assert root.findtext("track/box/attribute") == 'a <b> & "c" \ufffd'
+    assert root.findtext("track/box/attribute") == 'a <b> & "c" \ufffd \ufffd \ufffd \U0001f600'
 
 
 def test_mot(two_answers: ExportedVideo, tmp_path: Path) -> None:
@@ -128,6 +129,17 @@ def test_csv(two_answers: ExportedVideo, tmp_path: Path) -> None:
     }  # fmt: skip
     assert [row["frame"] for row in rows] == ["5", "6", "7", "8", "9", "18", "19"]
     assert (rows[5]["score"], rows[5]["kind"]) == ("", "predicted")
+
+
+def test_times_of_uneven_frames(tmp_path: Path) -> None:
+    """A file of predictions has the true times of each interval; each answer keeps its own."""
+    uneven = replace(VIDEO, frame_times_s=np.array([0, *np.linspace(0.15, 1.9, 19)]))
+    times_s = uneven.times_s[[1, 7]].tolist()
+    path = tmp_path / "answers.json"
+    write_predictions([answer("a", 1, 2, {1: [0, 0, 9, 9]}, video=uneven),
+                       answer("b", 7, 8, {7: [0, 0, 9, 9]}, video=uneven)], path)  # fmt: skip
+    with written("csv", read_objects(path), tmp_path).open(newline="") as file:
+        assert [float(row["time_s"]) for row in csv.DictReader(file)] == times_s
 
 
 def test_coco(two_answers: ExportedVideo, tmp_path: Path) -> None:
@@ -245,8 +257,11 @@ def test_objects_are_read_from_all_three_kinds_of_file(tmp_path: Path) -> None:
 
 def test_answers_on_several_videos_are_refused() -> None:
     other = replace(ball(), video=replace(VIDEO, path="clips/park.mp4"))
-    with pytest.raises(UsageError, match=r"street\.mp4 and clips/park\.mp4"):
+    with pytest.raises(UsageError, match=r"street\.mp4 .* and clips/park\.mp4"):
         objects_of_predictions([ball(), other])
+    shorter = replace(ball(), video=replace(VIDEO, frames=15, duration_s=1.5))
+    with pytest.raises(UsageError, match=r"200x100, 20 frames.* and .*200x100, 15 frames"):
+        objects_of_predictions([ball(), shorter])
     with pytest.raises(UsageError, match="found none"):
         objects_of_predictions([])
 
@@ -262,5 +277,11 @@ def test_a_format_of_your_own(tmp_path: Path) -> None:
     )
     find_format(f"{path}:Mine").write(objects_of_predictions([ball()]), tmp_path / "out.txt")
     assert (tmp_path / "out.txt").read_text() == "1"
+    path = tmp_path / "unfinished.py"
+    path.write_text(
+        "from stvg.export.base import Format\n\n\nclass Mine(Format):\n    name = 'a'\n"
+    )
+    with pytest.raises(UsageError, match=r"Mine, found one without title, suffix, write"):
+        find_format(f"{path}:Mine")
     with pytest.raises(UsageError, match="did you mean 'cvat'"):
         find_format("cvta")

@@ -89,6 +89,13 @@ def test_frame_steps(read: Read) -> None:
     assert to_the_end.span == (15, 20)
 
 
+def test_a_job_that_stops_between_two_frames_that_are_shown(read: Read) -> None:
+    """Of the frames 0 to 10 every third is shown: 9 is the last and stands for 10 and 11."""
+    step = JOB.format("<stop_frame>10</stop_frame><frame_filter>step=3</frame_filter>")
+    (tube,) = read(track(box(9)), job=step)
+    assert (tube.segment, tube.span) == ((0, 12), (9, 12))
+
+
 def test_cropped_job(read: Read) -> None:
     """A job on the frames 5 to 12: they alone are the input, frames stay those of the video."""
     job = (
@@ -138,10 +145,33 @@ def test_archive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("offset", "bits"),
+    [(6, 1), (8, 99), (45, 255)],  # flags: a password; way of packing; the first packed byte
+)
+def test_archives_that_cannot_be_unpacked(offset: int, bits: int, tmp_path: Path) -> None:
+    path = tmp_path / "task.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("annotations.xml", "<annotations/>")
+    data = bytearray(path.read_bytes())
+    directory = data.index(b"PK\x01\x02")
+    data[offset] |= bits
+    if offset < 30:  # a field of the header, which the directory repeats two bytes further on
+        data[directory + offset + 2] |= bits
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match="none that can be read"):
+        list(read_cvat(path, Videos(tmp_path)))
+
+
+@pytest.mark.parametrize(
     ("tracks", "job", "message"),
     [
         ([track(box(1, rest='rotation="12.0"'))], WHOLE, "track 0, frame 1: expected an upright"),
-        ([track(box(5), box(3))], WHOLE, r"keyframes in order, found the frames \[5, 3\]"),
+        ([track(box(5), box(3))], WHOLE, "in order and one a frame, found frame 3 after frame 5"),
+        ([track(box(5), box(5))], WHOLE, "in order and one a frame, found frame 5 after frame 5"),
+        ([track('<box frame="1" xtl="0" ytl="0" xbr="inf" ybr="9"/>')], WHOLE, "corners in order"),
+        ([track(f'<box frame="{"9" * 5000}"/>')], WHOLE, "whole number .* found '999"),
+        ([], JOB.format(f"<frame_filter>step={'9' * 5000}</frame_filter>"),
+         "frame_filter: expected"),
         ([track(box(5, key=False))], WHOLE, "with keyframes, found box"),
         (['<track id="4" label="a"><polygon frame="1"/></track>'], WHOLE, "track 4: .* polygon"),
         ([track('<box frame="1" keyframe="1" xtl="a"/>')], WHOLE, "numbers xtl, ytl"),
@@ -161,7 +191,11 @@ def test_refused(tracks: list[str], job: str, message: str, read: Read) -> None:
         read(*tracks, job=job)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "<a", "<other/>"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "<a", "<other/>", '<?xml version="1.0" encoding="none"?><annotations/>',
+     '<?xml version="1.0" encoding="shift_jis"?><annotations/>'],
+)  # fmt: skip
 def test_other_files_are_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "file.xml"
     path.write_text(text)
@@ -177,6 +211,17 @@ def test_entities_do_not_grow(tmp_path: Path) -> None:
     levels = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 12))
     path.write_text(f'<!DOCTYPE x [<!ENTITY a0 "boom">{levels}]><annotations>&a11;</annotations>')
     with pytest.raises(FormatError, match="not XML"):
+        list(read_cvat(path, Videos(tmp_path)))
+
+
+def test_a_task_named_like_another_video_is_not_about_that(tmp_path: Path) -> None:
+    write_film(tmp_path / "park.mp4")
+    path = tmp_path / "annotations.xml"
+    path.write_text(
+        "<annotations><meta><task><name>park</name><source>street.mp4</source></task></meta>"
+        f"{track(box(1))}</annotations>"
+    )
+    with pytest.raises(FormatError, match=r"expected 'street\.mp4' below"):
         list(read_cvat(path, Videos(tmp_path)))
 
 

@@ -109,6 +109,19 @@ def test_rate_from_the_number_of_frames(read: Read) -> None:
     assert tube.span == (5, 10)
 
 
+def test_a_rate_that_drifts_away_is_not_the_videos_own(tmp_path: Path) -> None:
+    """At 10.1 a second frame 51 starts at 50 / 10.1 = 4.95 s: nearest is 5 s, as frame 51 - 1 has.
+
+    Frame 171 starts at 170 / 10.1 = 16.83 s: nearest is 16.8 s, frame 168.
+    """
+    write_film(tmp_path / "street.mp4", frames=180)
+    path = tmp_path / "export.json"
+    keys = key(51, rate=10.1), key(170, enabled=False, rate=10.1)
+    path.write_text(json.dumps([task(rectangle(*keys))]))
+    (tube,) = read_labelstudio(path, Videos(tmp_path))
+    assert tube.span == (50, 168)
+
+
 def test_which_annotation_counts(read: Read) -> None:
     early, late = rectangle(key(1, enabled=False)), rectangle(key(9, enabled=False))
     both = task(early)
@@ -134,6 +147,7 @@ def test_other_regions_are_passed_over(read: Read) -> None:
         ("/data/local-files/?d=clips/street.mp4", True),
         ("https://example.org/a%20b/street.mp4?token=1", True),
         ("s3://bucket/street.mp4", True),
+        ("http://[half an address/street.mp4", True),
         ("https://example.org/park.mp4", False),
     ],
 )
@@ -159,6 +173,8 @@ def test_addresses(address: str, found: bool, read: Read) -> None:
         (rectangle(key(1), labels=[" "]), "expected one label"),
         (rectangle(), r"region r1, value\.sequence"),
         (rectangle({"frame": 1}), r"value\.sequence\.0\.enabled: Field required"),
+        (rectangle(key(1) | {"frame": 10**400}), r"value\.sequence\.0\.frame"),
+        (rectangle(key(1) | {"time": -1.0}), r"value\.sequence\.0\.time"),
     ],
 )
 def test_refused(changed: dict[str, Any], message: str, read: Read) -> None:
@@ -166,7 +182,9 @@ def test_refused(changed: dict[str, Any], message: str, read: Read) -> None:
         read(task(changed))
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"a": 1}', '[{"id": 1, "video": "JSON-MIN"}]', "[1]"])
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"a": 1}', '[{"id": 1, "video": "JSON-MIN"}]', "[1]", "[" * 100_000]
+)
 def test_other_files_are_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     path.write_text(text)
@@ -174,6 +192,29 @@ def test_other_files_are_refused(text: str, tmp_path: Path) -> None:
         list(read_labelstudio(path, Videos(tmp_path)))
     with pytest.raises(UsageError, match="there is no such file"):
         list(read_labelstudio(tmp_path / "absent.json", Videos(tmp_path)))
+
+
+def test_a_file_name_with_the_marks_of_an_address(tmp_path: Path) -> None:
+    write_film(tmp_path / "what? 100%25 #1.mp4")
+    path = tmp_path / "export.json"
+    given = task(rectangle(key(1)))
+    given["data"]["video"] = "clips/what? 100%25 #1.mp4"  # as stvg export writes it
+    path.write_text(json.dumps([given]))
+    (tube,) = read_labelstudio(path, Videos(tmp_path))
+    assert tube.media == "what? 100%25 #1.mp4"
+
+
+def test_the_one_video_does_not_take_the_tubes_of_others(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mp4")
+    path = tmp_path / "export.json"
+    first, other = task(rectangle(key(1))), task(rectangle(key(1)))
+    again = {**first, "data": {"video": "/data/upload/1/ffffffff-street.mp4"}}
+    path.write_text(json.dumps([first, again]))
+    assert [tube.media for tube in read_labelstudio(path, Videos(film))] == ["film.mp4"] * 2
+    other["data"] = {"video": "park.mp4"}
+    path.write_text(json.dumps([first, other]))
+    with pytest.raises(FormatError, match=r"one video, .*film\.mp4, found .*'park\.mp4'"):
+        list(read_labelstudio(path, Videos(film)))
 
 
 def test_a_fractional_rate_is_the_videos_own(tmp_path: Path) -> None:

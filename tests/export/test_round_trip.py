@@ -28,8 +28,7 @@ from tests.export.scenes import BALL, BOX, answer, ball, submitted, write_film
 
 @pytest.fixture
 def video(tmp_path: Path) -> VideoMeta:
-    (tmp_path / "clips").mkdir()
-    return probe(write_film(tmp_path / "clips" / "street.mp4"))
+    return film_of_20(tmp_path)
 
 
 def there_and_back(name: str, answers: list[Prediction], folder: Path) -> list[TubeRecord]:
@@ -63,6 +62,40 @@ def test_same_tubes(name: str, video: VideoMeta, tmp_path: Path) -> None:
         assert target.interval.end_s == pytest.approx(sent.tube.interval.end_s)
         assert target.boxes == pytest.approx(sent.tube.at(target.times_s + 1e-9), abs=0.02)
         assert len(target) == record.span[1] - record.span[0]
+
+
+def film_of_20(folder: Path) -> VideoMeta:
+    (folder / "clips").mkdir()
+    return probe(write_film(folder / "clips" / "street.mp4"))
+
+
+@st.composite
+def tubes(draw: st.DrawFn) -> dict[int, list[float]]:
+    """Boxes with an area on a stretch of the 20 frames of 200 x 100 pixels, edges included."""
+    start = draw(st.integers(0, 19))
+    left, top = st.integers(0, 198), st.integers(0, 98)
+    found = {}
+    for frame in range(start, draw(st.integers(start + 1, 20))):
+        x, y = draw(left), draw(top)
+        right, bottom = draw(st.integers(x + 1, 200)), draw(st.integers(y + 1, 100))
+        found[frame] = [float(each) for each in (x, y, right, bottom)]
+    return found
+
+
+@pytest.mark.parametrize("name", ["cvat", "labelstudio"])
+def test_any_tube_comes_back(name: str, tmp_path: Path) -> None:
+    """Whole pixels are exact in both tools; with every keyframe written all of the tube is."""
+    video = film_of_20(tmp_path)
+
+    @given(boxes=tubes())
+    @settings(deadline=None, max_examples=100)
+    def check_one(boxes: dict[int, list[float]]) -> None:
+        start, end = min(boxes), max(boxes) + 1
+        (record,) = there_and_back(name, [answer(BOX, start, end, boxes, video=video)], tmp_path)
+        assert record.span == (start, end)
+        assert record.boxes == pytest.approx(np.array(list(boxes.values())), abs=0.011)
+
+    check_one()
 
 
 def test_the_annotation_file_is_in_order(video: VideoMeta, tmp_path: Path) -> None:

@@ -20,9 +20,11 @@ from stvg.cli.common import (
 from stvg.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rich.table import Table
+
+    from stvg.export.corrections import CorrectedTube, Videos
 
 data = typer.Typer(
     no_args_is_help=True,
@@ -244,6 +246,115 @@ def prepare_tracks(
         raise typer.Exit(1)
 
 
+@data.command("build-uni-stg")
+def build_uni_stg(
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="The sources, a YAML.", show_default=False)
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the set: new, or begun before.", show_default=False)
+    ],
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Build Uni-STG: boxes, moments, tubes and conversations of many sources as one training set.
+
+    The command can be killed and started again; what was finished is not done twice. The set is
+    read as the benchmarks `uni_stg`, `uni_stg_rec` and `uni_stg_vtg`.
+
+    Example: `stvg data build-uni-stg recipes/uni_stg/samples.yaml --out uni_stg`
+    """
+    from stvg.data.uni_stg.build import build
+    from stvg.data.uni_stg.recipe import load_recipe
+
+    with progress_bars(quiet=quiet or as_json) as stages:
+        card = build(load_recipe(recipe), out, stages)
+    if as_json:
+        print_json(card)
+    elif not quiet:
+        _show_card(card)
+        note(f"the set and its card: {out}")
+
+
+VideosOption = Annotated[
+    Path,
+    typer.Option(help="Folder with the videos, or the one video.", show_default=False),
+]
+AnnotationsOutOption = Annotated[
+    Path, typer.Option(help="The annotation file to write.", show_default=False)
+]
+
+
+@data.command("from-cvat")
+def from_cvat(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help='Exports in the format "CVAT for video 1.1": XML or ZIP.',
+            show_default=False,
+        ),
+    ],
+    videos: VideosOption,
+    out: AnnotationsOutOption,
+    quiet: QuietOption = False,
+) -> None:
+    """Make training data of tubes that were corrected in CVAT.
+
+    The sentence of a track is its attribute `query`, else its label. The result is read as the
+    benchmark `vidstg`.
+
+    Example: `stvg data from-cvat task_1.zip task_2.zip --videos clips --out annotations.json`
+    """
+    from stvg.export.from_cvat import read_cvat
+
+    _take_back(files, read_cvat, videos, out, quiet=quiet)
+
+
+@data.command("from-labelstudio")
+def from_labelstudio(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Exports in the format JSON.", show_default=False),
+    ],
+    videos: VideosOption,
+    out: AnnotationsOutOption,
+    quiet: QuietOption = False,
+) -> None:
+    """Make training data of tubes that were corrected in Label Studio.
+
+    The sentence of a region is its label. The result is read as the benchmark `vidstg`.
+
+    Example: `stvg data from-labelstudio export.json --videos clips --out annotations.json`
+    """
+    from stvg.export.from_labelstudio import read_labelstudio
+
+    _take_back(files, read_labelstudio, videos, out, quiet=quiet)
+
+
+def _take_back(
+    files: Sequence[Path],
+    read: Callable[[Path, Videos], Iterable[CorrectedTube]],
+    videos: Path,
+    out: Path,
+    *,
+    quiet: bool,
+) -> None:
+    """Read corrected tubes and write them as annotations."""
+    from stvg.export.corrections import Videos, write_annotations
+
+    check_outputs({f"the input {file}": file for file in files}, out=out)
+    found = Videos(videos)
+    tubes = [tube for file in files for tube in read(file, found)]
+    write_annotations(tubes, out)
+    if not quiet:
+        media = len({tube.media for tube in tubes})
+        note(
+            f"{len(tubes)} tube{'s' * (len(tubes) != 1)} on {media} video{'s' * (media != 1)}, "
+            f"benchmark vidstg: {out}"
+        )
+
+
 def companion_files(given: list[str] | None, trajectories: Path | None) -> dict[str, Path]:
     """Further files by name.
 
@@ -334,6 +445,19 @@ def _show_numbering(found: dict[str, Any]) -> None:
     for reason, count in found["reasons"].items():
         table.add_row(f"none: {reason}", f"{count:,}", f"{count / queries:.1%}", "")
     _print(*lines, "", table)
+
+
+def _show_card(card: dict[str, Any]) -> None:
+    """What a built set holds, then what is missing."""
+    table = _table("source", "task", "looked at", "samples", "seconds", "dropped")
+    for each in card["sources"]:
+        drops = ", ".join(f"{reason} ({number:,})" for reason, number in each["drops"].items())
+        table.add_row(
+            each["name"], each["task"], f"{each['seen']:,}", f"{each['written']:,}",
+            f"{each['seconds']:.1f}", drops,
+        )  # fmt: skip
+    tasks = ", ".join(f"{each['written']:,} {name}" for name, each in card["tasks"].items())
+    _print(f"{card['written']:,} samples: {tasks}", *card["short"], "", table)
 
 
 def _table(*columns: str) -> Table:

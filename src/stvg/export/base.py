@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
+from stvg.errors import UsageError
 from stvg.export.objects import ExportedVideo
 from stvg.registry import load_subclass, modules_of, reference_of
 
@@ -63,11 +64,19 @@ def find_format(name: str) -> Format:
     """The format of a name (``cvat``) or of a reference (``file.py:Class``).
 
     Raises:
-        UsageError: If there is no such format; suggests the nearest name.
+        UsageError: If there is no such format, with the nearest name, or the class lacks something.
 
     Example:
         >>> find_format("mot").title
         'MOTChallenge'
     """
     reference = reference_of(name, _PACKAGE, "Format", "export format")
-    return load_subclass(reference, Format)()
+    found = load_subclass(reference, Format)
+    missing = [part for part in ("name", "title", "suffix") if not hasattr(found, part)]
+    missing += found.__abstractmethods__
+    if missing:
+        raise UsageError(
+            f"expected a format from {reference}, found one without {', '.join(missing)}; see "
+            "stvg.export.base"
+        )
+    return found()

@@ -80,8 +80,9 @@ def _root(path: Path) -> XML.Element:
     Entities are no danger: expat 2.4.1 and later, which Python 3.11 has, stops their expansion,
     and external ones are not followed.
     """
+    content = _content(path)
     try:
-        root = XML.fromstring(_content(path))  # noqa: S314
+        root = XML.fromstring(content)  # noqa: S314
     except (XML.ParseError, LookupError, ValueError) as error:  # the last two: odd encodings
         raise FormatError(f"{path}: expected XML of CVAT, but it is not XML: {error}") from error
     if root.tag != "annotations" or root.find("image") is not None:
