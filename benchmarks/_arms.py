@@ -28,7 +28,7 @@ from stvg.train import grpo, sft
 from stvg.train.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
-SHOWN = ("m_tIoU", "m_vIoU", "gt_vIoU", "vIoU@0.3", "vIoU@0.5")
+SHOWN = ("m_tIoU", "m_vIoU", "gt_vIoU", "vIoU@0.3", "vIoU@0.5", "vIoU@0.7")
 TEXT_BOX = ("tasks.0.method=text_box", "tasks.0.options.grammar=compact", "card.method=text_box",
             "card.options.grammar=compact")  # fmt: skip
 """Changes that make a recipe's method, named in its first task, the one that writes boxes."""
@@ -46,7 +46,7 @@ class Arm:
         changes: Of the recipe.
         start: Name of the arm whose model it goes on from, or of a model; None for what the recipe
             says.
-        times: Clips, as a multiple of the recipe's.
+        samples: Clips; None for as many as the recipe says.
         repeats: Whether it is trained once a seed.
     """
 
@@ -55,7 +55,7 @@ class Arm:
     recipe: str | None
     changes: tuple[str, ...] = ()
     start: str | None = None
-    times: int = 1
+    samples: int | None = None
     repeats: bool = True
 
     def folder(self, root: Path, seed: int) -> Path:
@@ -96,7 +96,7 @@ def train(arm: Arm, seed: int, root: Path, samples: int | None) -> dict[str, flo
     """Carry out an arm's recipe, where that is not done; its clips and CPU seconds."""
     path, out = ROOT / f"recipes/{arm.recipe}.yaml", arm.folder(root, seed)
     content = yaml.safe_load(path.read_text())
-    changes = [f"out={out}", f"samples={(samples or content['samples']) * arm.times}"]
+    changes = [f"out={out}", f"samples={samples or arm.samples or content['samples']}"]
     for place, task in enumerate(content["tasks"]):
         if task["kind"] == "benchmark":
             changes.append(f"tasks.{place}.annotations={root / 'train' / 'annotations.json'}")

@@ -24,8 +24,8 @@ COLD, PLAIN = "cold start", "no draft: cold start"
 RECIPE = "stvg_o1/world"
 
 
-def _goes_on(name: str, *changes: str, times: int = 1) -> Arm:
-    return Arm(name, "stvg_o1", RECIPE, changes, COLD, times)
+def _goes_on(name: str, *changes: str, samples: int | None = None) -> Arm:
+    return Arm(name, "stvg_o1", RECIPE, changes, COLD, samples)
 
 
 def _without_draft(name: str, *changes: str) -> Arm:
@@ -35,7 +35,7 @@ def _without_draft(name: str, *changes: str) -> Arm:
 ARMS = (
     Arm(COLD, "stvg_o1", "stvg_o1/world_cold_start", repeats=False),
     _goes_on("right answers only", "grpo=null"),
-    _goes_on("right answers only, five times the clips", "grpo=null", times=5),
+    _goes_on("right answers only, five times the clips", "grpo=null", samples=12_000),
     _goes_on("GRPO, all rewards"),
     _goes_on("GRPO, no think reward", "grpo.rewards.think=0"),
     _goes_on("GRPO, GIoU without L1", "grpo.rewards.boxes.l1=false"),

@@ -77,7 +77,7 @@ def add_numbers(root: Path, result: dict[str, Any]) -> None:
             lines = (arm.folder(root, row["seed"]) / "test.jsonl").read_text().splitlines()
             answers = {line["id"]: line["answer"] for line in map(json.loads, lines)}
             right = sum(
-                match.id is not None and f"id : {name_of(match.id)} ," in answers[name]
+                match.id is not None and f"id : {name_of(match.id)} ," in (answers[name] or "")
                 for name, match in found.matches.items()
             )
             row["right_number"] = round(100 * right / len(found.matches), 2)
