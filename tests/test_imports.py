@@ -25,8 +25,8 @@ ROWS = [
     {"cli"},
 ]
 LEVEL = {name: row for row, names in enumerate(ROWS) for name in names}
-# types.Tube offers interpolation and overlap as methods, types.Prediction shows itself in notebooks;
-# both are imported when called.
+# types.Tube offers interpolation and overlap as methods, types.Prediction shows itself in
+# notebooks; both are imported when called.
 ALLOWED_UPWARD = {("types", "geometry"), ("types", "notebook")}
 
 
