@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import sqlite3
 import time
 from collections.abc import Callable
 from fractions import Fraction
@@ -139,6 +140,52 @@ def test_a_job_that_ends_two_workers_has_failed(start: Start, clip: Path, tmp_pa
     assert "was ended by SIGSEGV on it, twice" in job["reason"]
     assert (tmp_path / "asked.txt").read_text() == "segfault\nsegfault\n"
     assert client.ended(client.submit(video, "go on"))["state"] == "done"
+
+
+def test_a_worker_that_sends_nonsense(start: Start, clip: Path) -> None:
+    client = start()
+    video = client.upload(clip)
+    job = client.ended(client.submit(video, "babble"))
+    assert (job["state"], job["attempts"]) == ("failed", 1)
+    assert "cannot be kept" in job["reason"]
+    assert client.ended(client.submit(video, "go on"))["state"] == "done"
+
+
+def test_a_film_of_deleted_answers(start: Start, clip: Path, tmp_path: Path) -> None:
+    client = start()
+    jobs = [client.submit(client.upload(clip), "one") for _ in range(2)]
+    for job in jobs:
+        client.ended(job)
+    service = client.http.app.state.service
+    request = {"of": jobs[0], "method": NAME, "file": f"{jobs[0]}-film.mp4"}
+    client.http.delete(f"/api/jobs/{jobs[0]}")
+    film, _ = service.store.add_job("overlay", client.job(jobs[1])["video"], request, room=1)
+    service.workers.wake()
+    ended = client.ended(film.id)
+    assert ended["state"] == "failed"
+    assert ended["reason"] == "the answers that were to be drawn have been deleted"
+
+
+def test_a_sentence_is_text_whatever_it_holds(start: Start, clip: Path) -> None:
+    client = start()
+    sentence = '<script>alert(1)</script> & the "ball" where x < 3'
+    job = client.submit(client.upload(clip), sentence)
+    client.ended(job)
+    shown = client.http.get(f"/api/jobs/{job}")
+    answers = client.http.get(f"/api/jobs/{job}/predictions")
+    assert shown.json()["queries"] == [sentence]
+    assert [each["query"] for each in answers.json()["predictions"]] == [sentence]
+    for answer in (shown, answers):
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_query_that_no_job_could_have(start: Start, clip: Path) -> None:
+    client = start()
+    job = client.submit(client.upload(clip), "one")
+    for number in ("-1", "9" * 30):
+        path = f"/api/jobs/{job}/predictions/{number}/versions"
+        assert client.http.get(path).status_code == 422
 
 
 def test_a_job_has_its_time(start: Start, clip: Path) -> None:
@@ -300,6 +347,27 @@ def test_figures(start: Start, clip: Path) -> None:
         assert line in text.splitlines()
     assert client.http.get("/health/live").json() == {"ok": True}
     assert client.http.get("/health/ready").json() == {"ok": True, "workers": True, "disk": True}
+
+
+def test_faults_are_answered_and_counted(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = start()
+
+    def fail(error: Exception) -> None:
+        def videos() -> None:
+            raise error
+
+        monkeypatch.setattr(client.http.app.state.service.store, "videos", videos)
+
+    fail(sqlite3.OperationalError("database or disk is full"))
+    answer = client.http.get("/api/videos")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+    fail(RuntimeError("a fault"))
+    with pytest.raises(RuntimeError):  # what the log of a real service is told
+        client.http.get("/api/videos")
+    lines = client.http.get("/metrics").text.splitlines()
+    for status in (500, 503):
+        asked = f'method="GET",route="/api/videos",status="{status}"'
+        assert f"stvg_http_requests_total{{{asked}}} 1.0" in lines
 
 
 def test_a_full_disk_is_not_ready_and_takes_no_upload(start: Start, clip: Path) -> None:

@@ -54,6 +54,7 @@ def guarded(make_settings: Callable[..., Settings]) -> Callable[..., TestClient]
         ("POST", {"Origin": "http://127.0.0.1:9000"}, 403),  # another program on this machine
         ("POST", {"Origin": "https://evil.example"}, 403),
         ("POST", {"Origin": "null"}, 403),
+        ("POST", {"Origin": "http://["}, 403),
         ("DELETE", {"Origin": "https://evil.example"}, 403),
         ("POST", {"Sec-Fetch-Site": "same-origin"}, 200),
         ("POST", {"Sec-Fetch-Site": "cross-site"}, 403),
@@ -94,6 +95,7 @@ def later(seconds: int) -> int:
         ("/api/jobs", {"Cookie": f"stvg_session={session(TOKEN, later(-60))}"}, 401),
         ("/api/jobs", {"Cookie": f"stvg_session={session(OTHER, later(60))}"}, 401),
         ("/api/jobs", {"Cookie": f"stvg_session={later(60)}.{'0' * 64}"}, 401),
+        ("/api/jobs", {"Cookie": f'b={{"c": 1}}; stvg_session={session(TOKEN, later(60))}'}, 200),
         ("/api/jobs", {"Cookie": f"stvg_session={TOKEN}"}, 401),
         ("/api/jobs", {"Cookie": "stvg_session=99999999999999999999.0"}, 401),
         ("/api/jobs", {"Cookie": f"stvg_session={later(60)}.é".encode("latin-1")}, 401),

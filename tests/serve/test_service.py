@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -114,6 +116,83 @@ def test_what_a_killed_service_left_is_swept(make: Callable[..., Service]) -> No
     service.sweep()
     assert files(service) == known
     assert list(folders.incoming.iterdir()) == []
+
+
+def test_a_refused_upload_is_swept(make: Callable[..., Service]) -> None:
+    service = make()
+    video_id = hashlib.sha256(b"rubbish").hexdigest()
+    temporary = service.folders.incoming / "rubbish"
+    temporary.touch()
+    path = str(service.folders.videos / video_id)
+    service.keep(temporary, Video(video_id, "rubbish", path, True, 0))
+    look = service.store.claim("look")
+    assert look is not None
+    service.store.finish(look, Outcome("failed", "no video"))  # and then the service is killed
+    service.sweep()
+    assert files(service) == set()
+
+
+def test_films_go_before_uploads(make: Callable[..., Service], tmp_path: Path) -> None:
+    service = make(keep_gb=1500e-9)
+    upload = add_upload(service, "upload")
+    own = tmp_path / "own.mp4"
+    own.touch()
+    named, _ = service.take_in(Video("a" * 64, "own.mp4", str(own), uploaded=False, bytes=0))
+    look = service.store.claim("look")
+    assert look is not None
+    service.store.finish(look, Outcome("done", facts=FACTS))
+    job = add_done_job(service, named)  # with a film of 1000 bytes
+    service.tidy()
+    assert files(service) == {upload.id}
+    assert service.store.job(job) is not None
+
+
+def test_an_old_preview_makes_room(make: Callable[..., Service], tmp_path: Path) -> None:
+    service = make(keep_gb=1500e-9)
+    upload = add_upload(service, "upload")
+    named, _ = service.take_in(Video("a" * 64, "own.avi", "/root/own.avi", uploaded=False, bytes=0))
+    look = service.store.claim("look")
+    assert look is not None
+    service.store.finish(look, Outcome("done", facts=FACTS))
+    service.folders.preview(named.id).write_bytes(bytes(1000))
+    service.store.add_video(upload)  # uploaded again: used last
+    service.tidy()
+    assert files(service) == {upload.id}
+
+
+def test_tidying_goes_on_after_a_fault(make: Callable[..., Service], monkeypatch) -> None:
+    tried = []
+
+    def tidy(service: Service) -> None:
+        tried.append(service)
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async def until_tried_again() -> None:
+        async with make().working():
+            while len(tried) < 2:
+                await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(Service, "tidy", tidy)
+    monkeypatch.setattr("stvg.serve.service.TIDY_EVERY_S", 0.01)
+    asyncio.run(asyncio.wait_for(until_tried_again(), 60))
+
+
+def test_a_seat_that_is_about_to_wait_sees_the_end(make: Callable[..., Service]) -> None:
+    workers = make().workers
+    seat = workers._seats[0]
+
+    class Late(threading.Event):
+        """The end comes just before the seat forgets what woke it."""
+
+        def clear(self) -> None:
+            workers.stopping.set()
+            self.set()
+            super().clear()
+
+    seat.awake = Late()
+    seat.start()
+    seat.join(60)
+    assert not seat.is_alive()
 
 
 def test_a_file_under_a_root_is_never_deleted(make: Callable[..., Service], tmp_path: Path) -> None:

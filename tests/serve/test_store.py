@@ -254,6 +254,20 @@ def test_a_failed_change_leaves_nothing(store: Store) -> None:
     assert store.predictions(job.id, "m") == []
 
 
+def test_a_change_that_cannot_be_kept_holds_up_no_other(store: Store) -> None:
+    add_video(store)
+
+    def add_orphan() -> None:
+        with store._change() as change:
+            change.execute("PRAGMA defer_foreign_keys = ON")  # refused by COMMIT
+            change.execute("INSERT INTO predictions VALUES ('nobody', 'm', 0, 1, 0.0, 'text')")
+
+    with pytest.raises(sqlite3.IntegrityError):
+        add_orphan()
+    add_job(store)
+    assert store.predictions("nobody", "m") == []
+
+
 def test_everything_is_there_after_opening_again(store: Store, tmp_path: Path) -> None:
     add_video(store)
     job = add_job(store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
@@ -96,6 +97,19 @@ def test_an_upload_that_stalls_ends(
     assert list(folders.incoming.iterdir()) == []
 
 
+def test_a_disk_that_fills_up_meanwhile(
+    folders: Folders, make_settings: Callable[..., Settings], monkeypatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(uploads, "_write", no_room)
+    with pytest.raises(HTTPException) as caught:
+        receive(chunks_of(b"x", 1), make_settings(), folders)
+    assert caught.value.status_code == 507
+    assert list(folders.incoming.iterdir()) == []
+
+
 @pytest.fixture
 def roots(tmp_path: Path) -> list[Path]:
     """Two roots; links out of one, into the other; a file beside them."""
@@ -128,7 +142,7 @@ def roots(tmp_path: Path) -> list[Path]:
 def test_files_under_a_root_are_found(given: str, size: int, roots: list[Path]) -> None:
     video = uploads.find(given.format(first=roots[0], second=roots[1]), roots)
     assert (video.bytes, video.uploaded) == (size, False)
-    assert uploads.unchanged(video) == Path(video.path)
+    assert uploads.unchanged(video, roots) == Path(video.path)
 
 
 @pytest.mark.parametrize(
@@ -167,11 +181,17 @@ def test_a_file_that_changed_is_another_video(roots: list[Path]) -> None:
     path = roots[0] / "a.mp4"
     os.utime(path, (0, 0))
     with pytest.raises(OSError, match=r"a\.mp4"):
-        uploads.unchanged(video)
+        uploads.unchanged(video, roots)
     assert uploads.find("a.mp4", roots).id != video.id
     path.unlink()
     with pytest.raises(OSError, match=r"a\.mp4"):
-        uploads.unchanged(video)
+        uploads.unchanged(video, roots)
+
+
+def test_a_root_that_is_allowed_no_more_is_closed(roots: list[Path]) -> None:
+    video = uploads.find("a.mp4", roots)
+    with pytest.raises(OSError, match=r"a\.mp4"):
+        uploads.unchanged(video, roots[1:])
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from stvg.formats.prediction import read_prediction, read_predictions
-from stvg.serve import security
 from stvg.serve.app import create_app
 from stvg.serve.settings import Offer, Settings
 from stvg.types import Prediction
@@ -44,14 +43,11 @@ World = tuple[Path, list[Prediction]]
 TOKEN = "a long token of the tests"
 
 
-def with_page(app: FastAPI) -> FastAPI:
-    app.include_router(service.router)
-    return app
-
-
 @pytest.fixture
 def files() -> TestClient:
-    return TestClient(with_page(FastAPI()))
+    app = FastAPI()
+    app.include_router(service.router)
+    return TestClient(app)
 
 
 def test_the_address_of_the_service_leads_to_the_page(files: TestClient) -> None:
@@ -88,7 +84,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
             }
         )  # fmt: skip
         listening = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(with_page(create_app(settings)), log_level="warning")
+        config = uvicorn.Config(create_app(settings), log_level="warning")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
@@ -245,10 +241,7 @@ def test_it_fits(
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_a_token_is_asked_for(
-    serve: Callable[..., str], browser: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(security, "OPEN", (*security.OPEN, service.PREFIX))
+def test_a_token_is_asked_for(serve: Callable[..., str], browser: Any) -> None:
     address = serve("track_match=blobs", token=TOKEN)
     context = browser.new_context()
     context.set_default_timeout(PATIENCE_MS)

@@ -86,7 +86,7 @@ def serve(
     keep_gb: Annotated[
         float | None,
         typer.Option(
-            help="Remove the uploads that were longest unused when uploads and films take more.",
+            help="Remove films, then the longest unused videos, when uploads and films take more.",
             show_default="no limit",
         ),
     ] = None,

@@ -1,7 +1,9 @@
-"""The app: routes, guard and measures around one service."""
+"""The app: routes, the page, guard and measures around one service."""
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -11,6 +13,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 import stvg
+from stvg.view.service import router as page
 
 from .metrics import Measured
 from .routes import about, jobs, predictions, videos
@@ -46,14 +49,17 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = service
     for module in (about, videos, jobs, predictions):
         app.include_router(module.router)
+    app.include_router(page)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_invalid)
+    app.add_exception_handler(sqlite3.OperationalError, _wait)
     app.add_exception_handler(Exception, _apologise)
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Measured)
     return app
 
 
+_log = logging.getLogger(__name__)
 _PLAIN = {
     404: "there is nothing at this path; /docs lists what there is",
     405: "this path does not know this method; /docs lists what it knows",
@@ -78,6 +84,13 @@ async def _refuse_invalid(request: Request, error: Exception) -> JSONResponse:
         faults.append(f"{place:.100}: {fault['msg']:.200}")
     shown = "; ".join(faults[:5]) + ("; and more" if len(faults) > 5 else "")
     return JSONResponse({"detail": f"the request cannot be read, {shown}; see /docs"}, 422)
+
+
+async def _wait(request: Request, error: Exception) -> JSONResponse:
+    """The database cannot be used just now: mostly, its disk is full."""
+    _log.error("the database cannot be used: %s", error)
+    detail = "the database of the service cannot be used now, its disk may be full; try again later"
+    return JSONResponse({"detail": detail}, 503, {"Retry-After": "10"})
 
 
 async def _apologise(request: Request, error: Exception) -> JSONResponse:

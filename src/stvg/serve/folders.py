@@ -78,6 +78,11 @@ class Folders:
                 with suppress(FileNotFoundError):  # removed meanwhile
                     yield Path(entry.path), entry.stat().st_size
 
+    def films(self) -> list[Path]:
+        """The overlays that are drawn, the oldest first."""
+        drawn = [path for path in self.overlays.glob("*-*.mp4") if not path.name.startswith(".")]
+        return sorted(drawn, key=lambda path: path.stat().st_mtime)
+
 
 def _locked(path: Path) -> IO[str]:
     """The lock of a folder; the system lets go of it when the process is gone."""

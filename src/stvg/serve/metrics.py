@@ -94,12 +94,19 @@ class Measured:
         metrics: Metrics = scope["app"].state.service.metrics
         began = time.perf_counter()
 
+        def note(status: int) -> None:
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            route = getattr(scope.get("route"), "path", "none")
+            metrics.requests.labels(method, route, status).inc()
+            metrics.request_seconds.labels(route).observe(time.perf_counter() - began)
+
         async def noted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                method = scope["method"] if scope["method"] in _METHODS else "other"
-                route = getattr(scope.get("route"), "path", "none")
-                metrics.requests.labels(method, route, message["status"]).inc()
-                metrics.request_seconds.labels(route).observe(time.perf_counter() - began)
+                note(message["status"])
             await send(message)
 
-        await self.app(scope, receive, noted)
+        try:
+            await self.app(scope, receive, noted)
+        except Exception:  # answered further out, by ``app._apologise``
+            note(500)
+            raise

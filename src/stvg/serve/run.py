@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from stvg.errors import UsageError
 
@@ -17,6 +19,7 @@ from .settings import Settings
 
 MOST_CONNECTIONS = 500
 GRACE_S = 5  # what answers have to finish when the service ends
+HEAD_S = 30.0  # what a client has for the head of a request
 
 
 def run(settings: Settings, started: Callable[[str], None]) -> None:
@@ -33,7 +36,7 @@ def run(settings: Settings, started: Callable[[str], None]) -> None:
     app = create_app(settings)
     with _listening(settings) as opened:
         config = uvicorn.Config(
-            app, http="h11", ws="none", lifespan="on", access_log=False, log_level="warning",
+            app, http=_Http, ws="none", lifespan="on", access_log=False, log_level="warning",
             server_header=False, limit_concurrency=MOST_CONNECTIONS,
             timeout_graceful_shutdown=GRACE_S,
         )  # fmt: skip
@@ -54,6 +57,38 @@ class _Server(uvicorn.Server):
         """Begin to stop."""
         self._app.state.service.events.close()
         super().handle_exit(sig, frame)
+
+
+class _Http(H11Protocol):
+    """Ends connections whose next request does not come, which would else wait for ever."""
+
+    _limit: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client is there: its first request must come."""
+        super().connection_made(transport)
+        self._expect_another(self.cycle)
+
+    def on_response_complete(self) -> None:
+        """An answer is given: the next request must come, or may have begun."""
+        answered = self.cycle
+        super().on_response_complete()
+        self._expect_another(answered)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        super().connection_lost(exc)
+        if self._limit is not None:
+            self._limit.cancel()
+
+    def _expect_another(self, last: RequestResponseCycle) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+        self._limit = self.loop.call_later(HEAD_S, self._end_after, last)
+
+    def _end_after(self, last: RequestResponseCycle) -> None:
+        if self.cycle is last:
+            self.transport.close()
 
 
 def _listening(settings: Settings) -> socket.socket:

@@ -19,17 +19,19 @@ import hashlib
 import hmac
 import math
 import time
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stvg.view.service import PREFIX
+
 from .settings import LOOPBACK, MEGABYTE, Settings
 
-OPEN = ("/health/", "/docs", "/openapi.json", "/static-offline-docs/")
+OPEN = ("/health/", "/docs", "/openapi.json", "/static-offline-docs/", PREFIX)
 """Beginnings of paths that need no token: they say nothing about anybody's videos."""
 
 LONGEST_JSON = MEGABYTE
@@ -95,7 +97,7 @@ class Guard:
             return _refused(403, "a page of another site may not use this service")
         if _declared(headers) > longest_body(scope["path"]):
             return _refused(413, _too_long(scope["path"]))
-        if self._token is None or scope["path"].startswith(OPEN):
+        if self._token is None or _is_open(scope["path"]):
             return None
         if not self._knows_token(headers):
             return _refused(
@@ -112,16 +114,18 @@ class Guard:
         scheme, _, shown = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return hmac.compare_digest(shown.strip().encode(), self._token.encode())
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return False
-        expires, _, _ = (cookie.value if cookie else "").partition(".")
-        if cookie is None or not (expires.isdecimal() and len(expires) < 12):
+        cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+        expires, _, _ = cookie.partition(".")
+        if not (expires.isdecimal() and len(expires) < 12):
             return False
         expected = session(self._token, int(expires))
-        is_ours = hmac.compare_digest(cookie.value.encode(), expected.encode())
+        is_ours = hmac.compare_digest(cookie.encode(), expected.encode())
         return is_ours and int(expires) > time.time()
+
+
+def _is_open(path: str) -> bool:
+    """Whether a path needs no token; the address itself only leads to the page."""
+    return path == "/" or path.startswith(OPEN)
 
 
 def session(token: str, expires_s: int) -> str:
@@ -191,7 +195,7 @@ def _is_foreign(scope: Scope, headers: Headers) -> bool:
     origin = headers.get("origin")
     if origin is None or scope["method"] in _SAFE:
         return False
-    return urlsplit(origin).netloc != headers.get("host")
+    return origin.partition("://")[2] != headers.get("host")
 
 
 def _add_headers(headers: MutableHeaders, path: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -22,6 +24,8 @@ from .workers import Workers
 
 TIDY_EVERY_S = 600.0
 DAY_S = 24 * 3600
+
+_log = logging.getLogger(__name__)
 
 
 class Service:
@@ -116,28 +120,42 @@ class Service:
             oldest_s = time.time() - settings.keep_days * DAY_S
             for job in self.store.ended_before(oldest_s):
                 self.forget_job(job.id)
-            for video in self.store.idle_uploads():
-                if video.used_s < oldest_s:
+            for video in self.store.idle_videos():
+                if video.uploaded and video.used_s < oldest_s:
                     self._forget_unless_busy(video)
         if settings.keep_gb is not None:
-            for video in self.store.idle_uploads():
-                if self.folders.used_gb() <= settings.keep_gb:
-                    return
-                self._forget_unless_busy(video)
+            self._make_room(settings.keep_gb)
 
     def sweep(self) -> None:
-        """Remove files that a killed service left behind and nothing knows of."""
+        """Remove files that a killed service left behind: nobody's, and refused uploads."""
         for file in self.folders.incoming.iterdir():
             file.unlink()
         for file, _ in self.folders.kept():
             owner = file.name.partition("-")[0].removesuffix(".mp4")
-            if self.store.video(owner) is None and self.store.job(owner) is None:
+            video = self.store.video(owner)
+            is_refused = video is not None and video.state == "refused"
+            if is_refused or (video is None and self.store.job(owner) is None):
                 file.unlink()
 
     async def _tidy_now_and_then(self) -> None:
         while True:
-            await run_in_threadpool(self.tidy)
+            try:
+                await run_in_threadpool(self.tidy)
+            except (OSError, sqlite3.Error):  # a full disk, of all things, must not end this
+                _log.exception("old things could not be removed; trying again later")
             await asyncio.sleep(TIDY_EVERY_S)
+
+    def _make_room(self, keep_gb: float) -> None:
+        """Remove films, which can be drawn again, and then what else takes room, oldest first."""
+        for film in self.folders.films():
+            if self.folders.used_gb() <= keep_gb:
+                return
+            film.unlink(missing_ok=True)
+        for video in self.store.idle_videos():
+            if self.folders.used_gb() <= keep_gb:
+                return
+            if video.uploaded or self.folders.preview(video.id).is_file():
+                self._forget_unless_busy(video)
 
     def _remove_films(self, job_id: str) -> None:
         for film in self.folders.overlays.glob(f"{job_id}-*"):

@@ -459,10 +459,10 @@ class Store:
         """Jobs that ended before a time, Unix seconds."""
         return [_job(row) for row in self._read("SELECT * FROM jobs WHERE ended_s < ?", time_s)]
 
-    def idle_uploads(self) -> list[Video]:
-        """Uploads without a queued or running job, the longest unused first."""
+    def idle_videos(self) -> list[Video]:
+        """Videos without a queued or running job, the longest unused first."""
         rows = self._read(
-            "SELECT * FROM videos WHERE uploaded AND NOT EXISTS (SELECT 1 FROM jobs "
+            "SELECT * FROM videos WHERE NOT EXISTS (SELECT 1 FROM jobs "
             "WHERE jobs.video = videos.id AND jobs.state IN ('queued', 'running')) ORDER BY used_s"
         )
         return [_video(row) for row in rows]
@@ -563,10 +563,11 @@ class Store:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # SQLite has ended some itself, as on a full disk
+                    connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
 
 
 def _json(value: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ here looks into a file; a worker does. Addresses on the network are never fetche
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import secrets
@@ -17,6 +18,7 @@ from typing import IO, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from .folders import Folders
 from .settings import MEGABYTE, Settings
@@ -25,6 +27,8 @@ from .store import Video
 STALL_S = 30.0  # an upload of which nothing comes for so long has ended
 PIECE = MEGABYTE  # bytes gathered before they are written
 LONGEST_NAME = 120  # characters
+
+_FULL = "the disk of the service is full; delete videos or ask whoever runs it"
 
 Kept = TypeVar("Kept")
 
@@ -50,8 +54,8 @@ async def receive(
         What ``keep`` gives.
 
     Raises:
-        HTTPException: 400 if it is empty, 408 if it stalls, 413 if it is too big, 507 if the disk
-            is too full.
+        HTTPException: 400 if it is empty or breaks off, 408 if it stalls, 413 if it is too big, 507
+            if the disk is too full.
     """
     temporary = folders.incoming / secrets.token_hex(16)
     mark, size = hashlib.sha256(), 0
@@ -66,9 +70,7 @@ async def receive(
                         "most, found more; cut it or make it smaller",
                     )
                 if folders.free_gb() < settings.free_gb:
-                    raise HTTPException(
-                        507, "the disk of the service is full; delete videos or ask whoever runs it"
-                    )
+                    raise HTTPException(507, _FULL)
                 await run_in_threadpool(_write, file, mark, piece)
             await run_in_threadpool(os.fsync, file.fileno())
         if not size:
@@ -79,6 +81,12 @@ async def receive(
         path = str(folders.videos / video_id)
         video = Video(video_id, shown_name(name), path, uploaded=True, bytes=size)
         return await run_in_threadpool(keep, temporary, video)
+    except ClientDisconnect as error:
+        raise HTTPException(400, "the upload broke off; send it again") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise HTTPException(507, _FULL) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -130,14 +138,20 @@ def id_of_file(path: Path) -> str:
     return hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def unchanged(video: Video) -> Path:
+def unchanged(video: Video, roots: Sequence[Path]) -> Path:
     """Where a video lies, if it is still the one that was taken in.
 
+    Args:
+        video: The video.
+        roots: The folders that are allowed now; they may be others than when it was taken in.
+
     Raises:
-        OSError: If it is not.
+        OSError: If it is not, or may not be read any more.
     """
     path = Path(video.path)
-    if not video.uploaded and id_of_file(path) != video.id:
+    if video.uploaded:
+        return path
+    if not any(path.is_relative_to(root) for root in roots) or id_of_file(path) != video.id:
         raise FileNotFoundError(video.path)
     return path
 

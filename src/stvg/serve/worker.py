@@ -27,21 +27,15 @@ from stvg.grounding import Detectors, answer, build_method, prepare
 from stvg.methods.base import Method
 from stvg.progress import Progress
 from stvg.types import Prediction, Query
-from stvg.video import SamplingPlan, iter_frames, probe
+from stvg.video import probe
 from stvg.video.container import open_video
-from stvg.video.overlay import LONG_SIDE, write_overlay
-from stvg.video.writer import VideoWriter
+from stvg.video.overlay import write_overlay
+from stvg.view.media import media_type, write_preview
 
 from .settings import Offer, Settings
 
 REPORT_EVERY_S = 0.2
 NICENESS = 5  # answering requests goes before grounding
-
-_MEDIA_TYPES = {"mov": "video/mp4", "matroska": "video/webm"}
-_PLAYED = {("mov", "h264"), ("mov", "av1"), ("mov", "vp9")} | {
-    ("matroska", codec) for codec in ("vp8", "vp9", "av1")
-}
-"""Container and codec that browsers play, with 8 bits in 4:2:0."""
 
 
 class Cancelled(BaseException):
@@ -110,19 +104,16 @@ class Bench:
             _require(megapixels, settings.video_megapixels, "million pixels a frame")
             if container.duration is not None:
                 _require(container.duration / 60e6, settings.video_minutes, "minutes")
-            box = container.format.name.split(",")[0]
-            plays = (box, context.name.removeprefix("lib").split("-")[0]) in _PLAYED
-            facts = {
-                "codec": stream.codec.canonical_name,
-                "plays": plays and context.pix_fmt in ("yuv420p", "yuvj420p"),
-                "media_type": _MEDIA_TYPES.get(box, "application/octet-stream"),
-            }
+            codec = stream.codec.canonical_name
         meta = probe(path)
         _require(meta.duration_s / 60, settings.video_minutes, "minutes")
         _require(meta.frames, settings.video_frames, "frames")
+        played = media_type(meta)
         return {
-            "facts": facts
-            | {
+            "facts": {
+                "codec": codec,
+                "plays": played is not None,
+                "media_type": played or "application/octet-stream",
                 "width": meta.width,
                 "height": meta.height,
                 "fps": f"{meta.fps.numerator}/{meta.fps.denominator}",
@@ -160,14 +151,10 @@ class Bench:
                 "seconds": seconds}  # fmt: skip
 
     def _preview(self, task: Mapping[str, Any]) -> dict[str, Any]:
-        """The video as MP4 with H.264, every frame at its time, without sound."""
-        meta = probe(task["path"])
-        report = self._stage("making the preview")
-        frames = iter_frames(meta, SamplingPlan(long_side=LONG_SIDE), threads=self.settings.threads)
-        with VideoWriter(task["out"], fps=meta.fps, duration_s=meta.duration_s) as writer:
-            for _, time_s, picture in frames:
-                writer.write(picture, time_s)
-                report(writer.frames, meta.frames)
+        """The video in a form that browsers play."""
+        write_preview(
+            probe(task["path"]), task["out"], stages=self._stage, threads=self.settings.threads
+        )
         return {}
 
     def _overlay(self, task: Mapping[str, Any]) -> dict[str, Any]:

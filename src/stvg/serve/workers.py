@@ -25,7 +25,7 @@ from .events import Events
 from .folders import Folders
 from .metrics import Metrics
 from .settings import Settings
-from .store import MOST_ATTEMPTS, Job, Kind, Outcome, Store
+from .store import MOST_ATTEMPTS, ConflictError, Job, Kind, Outcome, Store
 from .uploads import unchanged
 
 LOOK_S = 60.0  # longest look at a new video
@@ -91,10 +91,11 @@ class Workers:
 
         Raises:
             OSError: If the video is not the one any more that it was.
+            ConflictError: If the answers that an overlay shall show are gone.
         """
         video = self.store.video(job.video)
         assert video is not None, "a video with jobs that run is not deleted"
-        path = str(unchanged(video))
+        path = str(unchanged(video, self.settings.roots))
         task = {"kind": job.kind, "path": path, "name": video.name, **job.request}
         if job.kind == "preview":
             task["out"] = str(self.folders.preview(video.id))
@@ -119,12 +120,14 @@ class Workers:
     def _remove_refused(self, video_id: str) -> None:
         """The bytes of an upload that is no video we take are not kept."""
         video = self.store.video(video_id)
-        if video is not None and video.uploaded:
+        if video is not None and video.uploaded and video.state == "refused":
             Path(video.path).unlink(missing_ok=True)
 
     def _documents(self, job: Job) -> list[str]:
         """The answers that an overlay shows."""
         versions = self.store.predictions(job.request["of"], job.request["method"])
+        if not versions:
+            raise ConflictError("the answers that were to be drawn have been deleted")
         return [each.document for each in versions]
 
 
@@ -140,15 +143,29 @@ class _Seat(threading.Thread):
 
     def run(self) -> None:
         """Take one job after the other until the service stops."""
-        while not self._all.stopping.is_set():
-            self.awake.clear()
+        while True:
+            self.awake.clear()  # before looking, so that no wake is missed
+            if self._all.stopping.is_set():
+                break
             job = self._written(lambda: self._all.store.claim(self._kind))
             if job is None:
                 self.awake.wait()
             else:
                 self._all.events.publish(job.id)
-                self._serve(job)
+                self._serve_safely(job)
         self._dismiss()
+
+    def _serve_safely(self, job: Job) -> None:
+        """Have a job done; nothing that a worker sends ends the seat."""
+        try:
+            self._serve(job)
+        except Exception:
+            if self._all.stopping.is_set():
+                raise
+            _log.exception("what came of job %s cannot be kept", job.id)
+            self._dismiss()
+            reason = "what came of it cannot be kept; the log of the service says more"
+            self._finish(job, {"state": "failed", "reason": reason})
 
     def _serve(self, job: Job) -> None:
         """Have a job done."""
@@ -157,6 +174,9 @@ class _Seat(threading.Thread):
         except OSError:
             reason = "the video has been changed or removed since it was named; name it again"
             self._finish(job, {"state": "failed", "reason": reason})
+            return
+        except ConflictError as error:
+            self._finish(job, {"state": "failed", "reason": str(error)})
             return
         try:
             connection = self._hired()

@@ -47,13 +47,16 @@ def _is_uneven(meta: VideoMeta) -> bool:
     return len(steps) > 0 and bool(steps.max() > 1.5 * steps.min())
 
 
-def write_preview(meta: VideoMeta, path: Path, *, stages: Stages = no_stages) -> None:
+def write_preview(
+    meta: VideoMeta, path: str | Path, *, stages: Stages = no_stages, threads: int = 0
+) -> None:
     """Write a video as MP4 with H.264, every frame at its time, without sound.
 
     Args:
         meta: The video.
         path: The file to write, ``.mp4``; at most 1280 pixels long.
         stages: Told how far it is.
+        threads: CPU threads that decode, 0 for all.
 
     Raises:
         VideoError: If the video cannot be read.
@@ -61,6 +64,7 @@ def write_preview(meta: VideoMeta, path: Path, *, stages: Stages = no_stages) ->
     """
     report = stages("making a preview")
     with VideoWriter(path, fps=meta.fps, duration_s=meta.duration_s) as writer:
-        for _, time_s, picture in iter_frames(meta, SamplingPlan(long_side=PREVIEW_SIDE)):
+        frames = iter_frames(meta, SamplingPlan(long_side=PREVIEW_SIDE), threads=threads)
+        for _, time_s, picture in frames:
             writer.write(picture, time_s)
             report(writer.frames, meta.frames)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import Path as PathPart
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -30,6 +31,8 @@ MethodQuery = Annotated[
     str | None,
     Query(description="Which method's answers; may be left out where the job asked only one."),
 ]
+
+QueryNumber = Annotated[int, PathPart(ge=0, le=10**6, description="Number of the query, from 0.")]
 
 
 @router.get(
@@ -57,7 +60,7 @@ def predictions(
     responses=problems(404, 409, 422),
 )
 def versions(
-    service: Here, job_id: str, query: int, method: MethodQuery = None
+    service: Here, job_id: str, query: QueryNumber, method: MethodQuery = None
 ) -> list[VersionPart]:
     """The versions of the answer to one query; the first is the method's."""
     job = job_of(service, job_id)
@@ -70,7 +73,7 @@ def versions(
     responses=problems(404, 409, 422, ok=PredictionFile),
 )
 def version(
-    service: Here, job_id: str, query: int, version: int, method: MethodQuery = None
+    service: Here, job_id: str, query: QueryNumber, version: int, method: MethodQuery = None
 ) -> Response:
     """One version of the answer to one query, a `stvg.prediction/1` document."""
     job = job_of(service, job_id)
@@ -94,7 +97,7 @@ def version(
     },
 )
 async def correct(
-    service: Here, request: Request, job_id: str, query: int, method: MethodQuery = None
+    service: Here, request: Request, job_id: str, query: QueryNumber, method: MethodQuery = None
 ) -> VersionPart:
     """Save a corrected answer to one query, a `stvg.prediction/1` document, as its next version."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":

@@ -96,7 +96,7 @@ def file(service: Here, video_id: str) -> FileResponse:
     if found.state != "ready":
         raise HTTPException(409, f"the video is {found.state}; only one that is ready is given out")
     try:
-        path = uploads.unchanged(found)
+        path = uploads.unchanged(found, service.settings.roots)
     except OSError as error:
         raise HTTPException(
             410, "the video has been changed or removed since it was named; name it again"
