@@ -97,3 +97,15 @@ def test_costs(result: Any) -> None:
         f"| {asked:.0f} MiB ({eager:,.0f} with `output_attentions`) | {memory['ours, looks']:.0f}"
     )
     assert f"{tuning} MiB; with both parts {both:.0f} |" in page
+
+
+def test_what_a_dense_target_head_changes() -> None:
+    path = ROOT / "benchmarks/results/dsth_models.json"
+    worlds = json.loads(path.read_text())["result"]["worlds"]
+    rows = rows_under("trained", "m_tIoU", "m_vIoU", "pointing, %", "tokens of answers right, %")
+    for (_, *cells, _), world in zip(rows, worlds, strict=True):
+        scores, pointing = world["scores"]["neither"], world["pointing"]["neither"]
+        assert cells == [
+            f"{value:.1f}"
+            for value in (scores["m_tIoU"], scores["m_vIoU"], pointing["highest activation"])
+        ]
