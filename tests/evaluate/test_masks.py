@@ -118,6 +118,14 @@ def test_a_mask_of_another_size_is_named():
         evaluate("mevis", [record], [line])
 
 
+def test_a_frame_that_rightly_has_no_mask_is_no_fault():
+    mask = encode_masks([square(20)])[0]
+    record = mask_record("q", [[mask, None]])
+    report = evaluate("mevis", [record], [{"id": "q", "masks": {"0": mask}}], resamples=0)
+    assert report.metrics == {"J": 1.0, "F": 1.0, "J&F": 1.0}
+    assert report.forgiven.counts() == {}
+
+
 def test_without_public_masks_nothing_is_scored():
     record = mask_record("q", [[None]])
     hidden = type(record)(

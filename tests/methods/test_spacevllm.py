@@ -150,6 +150,14 @@ def test_every_place_has_its_vector_and_pictures_their_own() -> None:
     assert torch.equal(method(query_tokens=False).parts.features(tokens, (3, 4, 4)), tokens)
 
 
+def test_more_steps_than_vectors_are_refused() -> None:
+    """The next vector is that of pictures, and stands for no step."""
+    parts = method().parts
+    with pytest.raises(UsageError, match=r"expected a video of at most 8 steps, .* found 9"):
+        parts.features(torch.randn(9 * 4, 32), (9, 4, 4))
+    assert method(shared_query=True).parts.queries_of(9).shape == (9, 32)
+
+
 @pytest.mark.parametrize("options", [{}, {"query_tokens": False}, {"decoder": False}])
 def test_a_batch_is_one_by_one(options: Any) -> None:
     parts = method(**options).parts

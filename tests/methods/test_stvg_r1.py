@@ -139,6 +139,38 @@ def test_training_names_the_object_that_the_target_shows(method: Any) -> None:
     assert (scores[1]["number"], scores[1]["temporal"]) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("<think>.</think>\n<answer>Target ID: 4, Time range: 10.00 to 17.00</answer>", (1, 1, 1)),
+        (
+            "<think>.</think><answer>Target ID: 4, Time range: 10.00 to 14.00</answer>",
+            (4 / 7, 1, 1),
+        ),
+        ("<think>.</think><answer>Target ID: 2, Time range: 10.00 to 17.00</answer>", (1, 0, 1)),
+        ("<think>.</think><answer>Target ID: 4, Time range: 18.00 to 19.00</answer>", (0, 1, 1)),
+        ("<answer>Target ID: 4, Time range: 10.00 to 17.00</answer>", (1, 1, 0)),
+        ("<think>.</think><answer>Target ID: 4</answer>", (0, 0, 1)),
+    ],
+)
+def test_the_rewards_of_whole_answers(
+    method: Any, text: str, values: tuple[float, float, float]
+) -> None:
+    """The specification's table: number 4 from 10 to 17 s, seen throughout the 20 s."""
+    meta = VideoMeta("long.mp4", 128, 128, Fraction(1), 20.0, 20)
+    objects = (track(2, LEFT, range(20)), track(4, RIGHT, range(20)))
+    frames = np.full((20, 64, 64, 3), 90, np.uint8)
+    clip = Clip(meta, frames, meta.times_s, np.arange(20), numbered=Tracks(meta, objects))
+    target = Tube(Interval(10, 17), np.arange(10.0, 17.0), [RIGHT] * 7)
+    by = asking(method, grammar="r1", frames=20)
+    encoded = by.encode(clip, QUERY, target)
+    answer = by.read(text, encoded.view, encoded.marked)
+    (total,) = by.rewards().mix()([answer], [encoded.truth])
+    found = [total.scores[name].value for name in ("temporal", "number", "think_format")]
+    assert found == pytest.approx(values)
+    assert total.value == pytest.approx(sum(values))
+
+
 def test_training_names_all_objects_that_are_meant(method: Any) -> None:
     first, second = (
         Tube(Interval(0.25, 1.0), np.arange(2, 8) / 8, [box] * 6) for box in (RIGHT, LEFT)
@@ -188,7 +220,7 @@ def test_a_template_of_the_users_takes_the_place_of_ours(method: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "template", ["which one?", "{query} {what}", "{query", "{query} {}", "{query} {duration.x}"]
+    "template", ["which one?", "{query} {what}", "{query", "{query} {}", "{query} {duration:.1f}"]
 )
 def test_templates_that_cannot_be_filled_in(template: str) -> None:
     with pytest.raises(UsageError, match=r"needs \{query\} and may have \{duration\}"):

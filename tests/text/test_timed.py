@@ -16,6 +16,7 @@ from stvg.types import Interval
 
 VIEW = View(np.arange(16) / 8, np.arange(17) / 8, (64, 64), (64, 64))
 LONG = View([5.0, 15.0], [0.0, 10.0, 20.0], (640, 480), (224, 168))
+RAGGED = View(np.arange(16) / 8, [*np.arange(16) / 8, 2.06], (64, 64), (64, 64))
 PICTURE = View([0.0], [0.0, 1.0], (640, 480), (224, 168))
 FRAMES, SECONDS = find_timed("frames"), find_timed("seconds")
 
@@ -100,7 +101,7 @@ def test_seconds_come_back_to_a_twentieth(start_s: float, length_s: float) -> No
 
 
 @pytest.mark.parametrize("grammar", [FRAMES, SECONDS], ids=lambda each: each.name)
-@pytest.mark.parametrize("view", [VIEW, PICTURE], ids=["video", "picture"])
+@pytest.mark.parametrize("view", [VIEW, RAGGED, PICTURE], ids=["video", "ragged", "picture"])
 @given(data=st.data())
 def test_every_way_of_the_grammar_is_a_rendered_answer(
     grammar: Timed, view: View, data: Any

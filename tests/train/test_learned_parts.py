@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from stvg.backbones.learned import PARTS
 from stvg.data.world import plan_clip
@@ -29,6 +31,7 @@ from stvg.train.tasks.world import Task
 from stvg.types import Query, Tube
 
 from .small import WORLD, backbone, drawn, recipe, tokenizer, torch
+from .test_sft import assert_close, lines, start
 
 accelerate = pytest.importorskip("accelerate", reason="the train extra is not installed")
 OPTIONS = {"grammar": "frames", "frames": 16, "side": 64, "query_first": True,
@@ -217,6 +220,20 @@ def test_a_run_that_was_stopped_ends_the_same(last: Path, tmp_path: Path) -> Non
         assert torch.equal(value, expected[name]), name
 
 
+def test_new_parts_are_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a run is stopped before its first checkpoint and begins anew."""
+    options = run_of(tmp_path / "run", samples=8, save_every=100)
+    with monkeypatch.context() as patch:
+        patch.setattr("stvg.train.keeper.Keeper.after_step", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(options)
+    assert sum("parts" in entry for entry in entries(train(options))) == 1
+
+
+def interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def test_the_next_run_goes_on_with_the_parts(last: Path, tmp_path: Path) -> None:
     options = run_of(tmp_path / "run", fresh=None, model=str(last))
     learner = load_learner(options, precision="fp32")
@@ -258,6 +275,27 @@ def test_files_of_a_benchmark_are_learned_from_too(tmp_path: Path) -> None:
     assert 0 <= log[-1]["hcstvg_v2/share/box_iou"] <= 1
 
 
+def test_pictures_are_learned_and_found(tmp_path: Path) -> None:
+    """A benchmark of pictures: the query of pictures learns, and answers through prediction."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    (tmp_path / "train2014").mkdir()
+    Image.fromarray(noise).save(tmp_path / "train2014" / "a.jpg")
+    annotations = tmp_path / "finetune_refcoco_val.json"
+    annotations.write_text(json.dumps({
+        "images": [{"id": 7, "file_name": "a.jpg", "width": 96, "height": 64, "caption": "ball",
+                    "dataset_name": "refcoco"}],
+        "annotations": [{"bbox": [10, 20, 30.5, 22]}],
+    }))  # fmt: skip
+    options = {**OPTIONS, "query": "frame"}
+    where = {"benchmark": "refcoco", "annotations": str(annotations), "videos": str(tmp_path)}
+    task = {"kind": "benchmark", **where, "method": "spacevllm", "clips": 1, "options": options}
+    card = {**CARD, "options": options}
+    found = train(recipe(tmp_path / "run", tasks=[task], card=card, evaluate=where, samples=60))
+    log = entries(found)
+    assert log[-1]["evaluate/accuracy@0.5"] == 1
+    assert log[-1]["evaluate/failed"] == 0
+
+
 # --- what is refused --------------------------------------------------------------------------
 
 
@@ -273,6 +311,37 @@ def test_a_model_without_the_parts_is_refused(tmp_path: Path) -> None:
 def test_parts_of_other_options_are_refused(last: Path) -> None:
     with pytest.raises(WeightsError, match="do not fit the method's options"):
         SpaceVllm.create(str(last), ["hidden=32"])
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_damaged_parts_are_told(last: Path, tmp_path: Path, is_cut: bool) -> None:
+    shutil.copytree(last, tmp_path / "model")
+    path = tmp_path / "model" / PARTS
+    path.write_bytes(path.read_bytes()[:500] if is_cut else b"")
+    with pytest.raises(WeightsError, match=r"parts.safetensors cannot be read: .*; copy the model"):
+        SpaceVllm.create(str(tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    ("card", "told"),
+    [
+        ({}, "the method spacevllm, .* expected it in .* card .* found no method"),
+        ({"method": "text_box"}, "found text_box"),
+        ({"query": "step"}, "query is 'step' there and 'pair' here"),
+        ({"query_tokens": False}, "query_tokens is False there and True here"),
+        ({"frames": 8, "hidden": 20}, "frames is 8 there and 16 here, hidden is 20 there"),
+        ({"box_loss": {"l1": 0.0}}, r"l1=0.0, .* there and BoxLossConfig\(l1=5.0"),
+    ],
+)
+@pytest.mark.parametrize("where", ["tasks", "validation"])
+def test_lessons_are_for_the_parts_of_the_card(
+    card: Any, told: str, where: str, tmp_path: Path
+) -> None:
+    if card and "method" not in card:
+        card = {"method": "spacevllm", "options": {**OPTIONS, **card}}
+    tasks = {"tasks": [WORLD], where: [TASK]}
+    with pytest.raises(UsageError, match=told):
+        load_learner(recipe(tmp_path / "run", **tasks, card=card), precision="fp32")
 
 
 def test_rewards_do_not_train_parts(tmp_path: Path) -> None:
@@ -318,6 +387,28 @@ def test_frames_with_a_query_each_are_drawn_without_dense_labels() -> None:
     made = method(query="frame")
     sums, _ = Student(made.backbone.model, tokenizer(), (0.7, 0.4), made.parts)(batch)
     assert set(sums) == {"answer", "box_l1", "box_giou"}
+
+
+@pytest.mark.slow
+def test_two_processes_learn_parts_as_one(tmp_path: Path) -> None:
+    """Parts of a step of one clip in each process, of which some have no question."""
+    task = {**TASK, "queries": 1}
+    maker = Task.of(task).maker(without_weights(backbone()))
+    assert maker.batch([5]).rows is None
+    changes = {"tasks": [task], "card": CARD, "parts": 2, "validation": [task],
+               "validate_clips": 6}  # fmt: skip
+    launcher = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+                "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+                "--main_process_port", "0"]  # fmt: skip
+    both = start(tmp_path / "two", launcher, **changes)
+    _, said = both.communicate(timeout=300)
+    assert both.returncode == 0, said
+    alone = train(recipe(tmp_path / "one", **changes))
+    (told, *found), (expected, *others) = lines(tmp_path / "two/run"), lines(tmp_path / "one")
+    assert told == expected
+    assert_close(found, others, 2e-3)
+    for name, value in parts_of(tmp_path / "two/run/last").items():
+        assert torch.allclose(value, parts_of(alone)[name], atol=1e-3), name
 
 
 @pytest.mark.slow

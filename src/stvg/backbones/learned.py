@@ -80,7 +80,7 @@ def load_parts(parts: LearnedParts, folder: str | Path) -> bool:
         Whether there are any.
 
     Raises:
-        WeightsError: If they do not fit.
+        WeightsError: If they cannot be read or do not fit.
     """
     from safetensors.torch import load_file
 
@@ -88,10 +88,21 @@ def load_parts(parts: LearnedParts, folder: str | Path) -> bool:
     if not path.is_file():
         return False
     try:
-        parts.load_state_dict(load_file(path))
+        tensors = load_file(path)
     except Exception as error:  # safetensors has a class of its own
-        reason = " ".join(str(error).split())[:200]
         raise WeightsError(
-            f"the learned parts in {path} do not fit the method's options: {reason}"
+            f"the learned parts in {path} cannot be read: {_in_short(error)}; copy the model again"
+        ) from error
+    try:
+        parts.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"the learned parts in {path} do not fit the method's options: {_in_short(error)}; "
+            "leave the options as they were in training"
         ) from error
     return True
+
+
+def _in_short(error: Exception) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split())[:200]

@@ -348,8 +348,12 @@ class Masks(Task):
     ) -> list[tuple[Sequence[float], list[Fault]]]:
         """J and F under each protocol; a frame without a mask counts as an empty one."""
         rows: list[tuple[Sequence[float], list[Fault]]] = []
-        given = answer.masks or {}
-        absent = [number for number in range(len(record.frames)) if number not in given]
+        given, true = answer.masks or {}, record.masks or ()
+        absent = [
+            number
+            for number in range(len(record.frames))
+            if number not in given and any(masks[number] is not None for masks in true)
+        ]
         faults: list[Fault] = []
         if absent:
             faults.append((MISSING_BOX, f"frame {absent[0]}, {len(absent)} in all", len(absent)))

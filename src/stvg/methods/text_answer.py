@@ -106,6 +106,8 @@ class TextAnswer(Method):
     Attributes:
         rewards: Options of the rewards that the method is trained with; they make the ``Mix``.
         parts: What the method has learned beside the model; None for methods that add nothing.
+        parts_options: Names of the options that decide what these are and how they are trained, in
+            which lessons must agree with the method that is trained.
         pixels: From a clip to its pixels as the vision tower takes them, made once a clip.
 
     Args:
@@ -120,6 +122,7 @@ class TextAnswer(Method):
 
     options: ClassVar[type[TextAnswerConfig]] = TextAnswerConfig
     rewards: ClassVar[type[RewardsConfig]]
+    parts_options: ClassVar[tuple[str, ...]] = ()
     parts: Any = None
 
     def __init__(

@@ -60,7 +60,7 @@ class Keeper:
         if self.is_main:
             write_beginning(recipe, state, accelerator)
         self.log = Log(self.out / "log.jsonl" if self.is_main else None, state.step, accelerator)
-        if learner.began_parts and not state.step:
+        if learner.began_parts and not state.step and not self.log.entries:
             self.log.write({"step": 0, "seen": 0, "parts": "new ones, which the model lacked"})
         self._began = time.perf_counter() - state.seconds
         self._cpu_began = time.process_time() - state.cpu_s

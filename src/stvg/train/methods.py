@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from stvg.backbones.learned import LearnedParts
@@ -11,6 +11,7 @@ from stvg.errors import UsageError
 from stvg.methods.base import Method
 from stvg.methods.text_answer import TextAnswer
 from stvg.registry import find_method
+from stvg.train.tasks.base import Task
 
 
 def build_method(
@@ -55,6 +56,43 @@ def text_method(card: Mapping[str, Any], backbone: QwenBackbone) -> TextAnswer:
             f"found {card.get('method')}"
         )
     return method
+
+
+def check_lessons(card: Mapping[str, Any], tasks: Iterable[Task]) -> None:
+    """Refuse tasks that encode for other learned parts than those of a card's method.
+
+    Args:
+        card: What checkpoints will say of themselves.
+        tasks: Of training and validation.
+
+    Raises:
+        UsageError: If a task's method learns parts and the card names another method, or other
+            options that decide them.
+    """
+    for task in tasks:
+        name = getattr(task, "method", None)
+        kind: Any = find_method(name) if name is not None else None
+        keys: Sequence[str] = getattr(kind, "parts_options", ())
+        if not keys:
+            continue
+        if card.get("method") != name:
+            raise UsageError(
+                f"the task {task.title} encodes for the method {name}, which learns parts beside "
+                f"the model: expected it in the recipe's card (card: {{method: {name}, options: "
+                f"...}}), found {card.get('method', 'no method')}"
+            )
+        ours = kind.options.of(card.get("options") or {})
+        theirs = kind.options.of(getattr(task, "options", {}))
+        differ = [
+            f"{key} is {getattr(ours, key)!r} there and {getattr(theirs, key)!r} here"
+            for key in keys
+            if getattr(ours, key) != getattr(theirs, key)
+        ]
+        if differ:
+            raise UsageError(
+                f"expected the options of {name} in card also in the task {task.title}, for what "
+                f"is learned beside the model; {', '.join(differ)}"
+            )
 
 
 def new_parts(card: Mapping[str, Any], backbone: QwenBackbone) -> LearnedParts | None:

@@ -14,7 +14,7 @@ from stvg.errors import UsageError, WeightsError
 from stvg.extras import require
 from stvg.train.checkpoint import HEADS
 from stvg.train.fresh import fresh_model, fresh_tokenizer
-from stvg.train.methods import new_parts
+from stvg.train.methods import check_lessons, new_parts
 from stvg.train.recipe import Lora, Recipe
 from stvg.train.student import Student
 
@@ -56,10 +56,11 @@ def load_learner(recipe: Recipe, *, precision: str) -> Learner:
     Raises:
         WeightsError: If there is no such model, or it is of another architecture.
         UsageError: If adapters find none of their modules, the card's method cannot be built, or
-            it learns parts that rewards do not train.
+            it learns parts that rewards do not train, or that tasks do not encode for.
     """
     import torch
 
+    check_lessons(recipe.card, (*recipe.tasks, *recipe.validation))
     torch.manual_seed(recipe.seed)
     folder = None
     if recipe.fresh is not None:

@@ -39,6 +39,9 @@ class SpaceVllm(TextAnswer):
 
     name = "spacevllm"
     options = SpaceVllmConfig
+    parts_options = (
+        "frames", "query", "shared_query", "query_tokens", "decoder", "hidden", "box_loss",
+    )  # fmt: skip
 
     def new_parts(self) -> SpaceParts:
         """Query vectors around the mean visual token of noise, and an untrained decoder."""

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from stvg.backbones.learned import LearnedParts
 from stvg.backbones.preprocess import Grid
+from stvg.errors import UsageError
 from stvg.methods.spacevllm.config import SpaceVllmConfig
 from stvg.methods.spacevllm.decoder import SpaceDecoder
 from stvg.methods.spacevllm.loss import box_losses
@@ -45,11 +46,23 @@ class SpaceParts(LearnedParts):
         self.decoder = SpaceDecoder(size, hidden=config.hidden, boxes=boxes, attends=config.decoder)
 
     def queries_of(self, steps: int) -> Tensor:
-        """Vectors of the queries of a video, (S, C); a single step is a picture."""
+        """Vectors of the queries of a video, (S, C); a single step is a picture.
+
+        Raises:
+            UsageError: If the video has more steps than there are vectors.
+        """
         vectors: Tensor = self.queries.weight
+        most = len(vectors) - 1
         if steps == 1:
             return vectors[-1:]
-        return vectors[:1].expand(steps, -1) if self.is_shared else vectors[:steps]
+        if self.is_shared:
+            return vectors[:1].expand(steps, -1)
+        if steps > most:
+            raise UsageError(
+                f"expected a video of at most {most} steps, as many as there are query vectors, "
+                f"found {steps}; show fewer frames"
+            )
+        return vectors[:steps]
 
     def features(self, tokens: Tensor, grid: Grid) -> Tensor:
         """See :meth:`LearnedParts.features`."""

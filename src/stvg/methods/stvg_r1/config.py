@@ -66,7 +66,11 @@ class StvgR1Config(TextAnswerConfig):
             return None
         wanted = "needs {query} and may have {duration}, other braces doubled ({{ and }})"
         try:
-            names = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+            names = {
+                f"{name}:{form}" if form else name
+                for _, name, form, _ in Formatter().parse(template)
+                if name is not None
+            }
         except ValueError as error:
             raise ValueError(f"{wanted}: {error}") from error
         if not {"query"} <= names <= {"query", "duration"}:

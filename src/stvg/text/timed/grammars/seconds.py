@@ -32,10 +32,18 @@ class Grammar(Timed):
         return f"From{_written(start)} to{_written(end)}."
 
     def read(self, text: str, view: View) -> tuple[float, float] | None:
-        """See :class:`Timed`; the first two numbers count, however they are written."""
-        del view
+        """See :class:`Timed`; the first two numbers count, however they are written.
+
+        The tenth in which the video ends means its end.
+        """
         found = [float(number) for number in _NUMBER.findall(text)[:2]]
-        return (found[0], found[1]) if len(found) == 2 else None
+        if len(found) < 2:
+            return None
+        last_s = _last_tenth(view) / 10
+        start_s, end_s = (
+            view.end_s if view.end_s < time_s <= last_s else time_s for time_s in found
+        )
+        return start_s, end_s
 
     def instruction(self, view: View) -> str:
         """See :class:`Timed`; tells the times of the frames."""
