@@ -124,10 +124,40 @@ def test_figures_of_the_benchmarks_come_from_their_results() -> None:
     for level, rows in results["tiny"]["levels"].items():
         values = [f"{rows['text_box'][name]:.1f}" for name in ("m_tIoU", "m_vIoU", "gt_vIoU")]
         assert f"| {level} | **`tiny`, text_box** | {' | '.join(values)} |" in card
-    table = (ROOT / "src/stvg/methods/stvg_o1/README.md").read_text()
-    arms: dict[str, list[float]] = {}
-    for row in results["stvg_o1"]["rows"]:
-        arms.setdefault(row["arm"], []).append(row["m_vIoU"])
-    for arm, scores in arms.items():
-        mean = f"{sum(scores) / len(scores):.1f}"
-        assert re.search(rf"^\| {re.escape(arm)} \| {len(scores)} \| [\d.]+ \| {mean}", table, re.M)
+
+
+@pytest.mark.parametrize("method", ["stvg_o1", "stvg_r1", "spacevllm"])
+def test_tables_of_arms_come_from_their_results(method: str) -> None:
+    result = json.loads((ROOT / f"benchmarks/results/{method}.json").read_text())["result"]
+    table = (ROOT / f"src/stvg/methods/{method}/README.md").read_text()
+    arms: dict[str, list[dict[str, float]]] = {}
+    for row in result["rows"]:
+        arms.setdefault(row["arm"], []).append(row)
+    for arm, rows in arms.items():
+        means = [
+            f"{sum(row[name] for row in rows) / len(rows):.1f}" for name in ("m_tIoU", "m_vIoU")
+        ]
+        told = rf"^\| {re.escape(arm)} \| {len(rows)} \| {means[0]} \| {means[1]}"
+        assert re.search(told, table, re.M), arm
+    if "tiny" in arms:
+        shown = ("m_tIoU", "m_vIoU", "gt_vIoU", "vIoU@0.3", "vIoU@0.5", "vIoU@0.7")
+        values = " | ".join(f"{arms['tiny'][0][name]:.1f}" for name in shown)
+        card = (ROOT / "src/stvg/tiny/README.md").read_text()
+        assert f"| standard | **`tiny`, {method}** | {values} |" in card
+
+
+def test_latency_comes_from_its_results() -> None:
+    rows = json.loads((ROOT / "benchmarks/results/latency.json").read_text())["result"]["rows"]
+    table = (ROOT / "src/stvg/methods/spacevllm/README.md").read_text()
+    ways = {
+        "text_box": "`text_box`",
+        "spacevllm, query a frame": "`spacevllm`, `query=frame`",
+        "spacevllm, query a step": "`spacevllm`, `query=pair`",
+    }
+    for row in rows:
+        if row["sentences"] == 1:
+            cells = (
+                row["frames"], ways[row["way"]], row["boxes"], f"{row['prompt_tokens']:,}",
+                row["answer_tokens"], f"{row['cpu_s_a_query']:.2f}",
+            )  # fmt: skip
+            assert f"| {' | '.join(map(str, cells))} |" in table

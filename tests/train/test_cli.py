@@ -115,10 +115,10 @@ def test_missing_files_and_other_architectures(
     assert "No such file" in err
     folder = save_tiny(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "model_type": "qwen2_vl"}))
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "qwen3_vl"}))
     code, _, err = said_by(capsys, given, "fresh=null", f"model={folder}")
     assert code == 1
-    assert "found the type 'qwen2_vl'" in err
+    assert "found the type 'qwen3_vl'" in err
 
 
 def table_of(page: str, name: str) -> list[tuple[str, str, str]]:

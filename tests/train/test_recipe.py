@@ -14,7 +14,9 @@ from stvg.train.tasks.base import available_tasks, find_task
 from .small import SIZES, WORLD, recipe
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+RECIPES = sorted(  # those of `stvg train`
+    path for path in (ROOT / "recipes").rglob("*.yaml") if path.parent.name != "uni_stg"
+)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.name}")

@@ -17,7 +17,7 @@ from stvg.text.catalogue import find_codec
 from stvg.text.drafted import Drafted
 from stvg.text.view import View
 from stvg.types import Interval, Prediction, Query, Tube, VideoMeta
-from stvg.view.page import STATIC
+from stvg.view.parts import STATIC
 
 VIDEO = VideoMeta("clip.mp4", 100, 80, Fraction(10), 2.0, 20)
 

@@ -21,7 +21,8 @@ from stvg.types import Interval, Prediction, Query, Tube
 from stvg.video import probe
 from stvg.video.draw import PALETTE
 from stvg.view.media import media_type, write_preview
-from stvg.view.page import STATIC, write_view
+from stvg.view.page import write_view
+from stvg.view.parts import STATIC
 from tests.barcode import read_number, write_barcode_video
 
 World = tuple[Path, list[Prediction]]

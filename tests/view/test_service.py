@@ -26,7 +26,7 @@ from stvg.serve.settings import Offer, Settings
 from stvg.types import Prediction
 from stvg.video.draw import PALETTE
 from stvg.view import service
-from stvg.view.page import STATIC
+from stvg.view.parts import STATIC
 from tests.barcode import write_barcode_video
 from tests.view.conftest import (
     PATIENCE_MS,

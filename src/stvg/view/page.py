@@ -13,7 +13,6 @@ import json
 import tempfile
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from os.path import relpath
 from pathlib import Path
 from string import Template
@@ -29,10 +28,7 @@ from stvg.types import VideoMeta
 from stvg.video import probe
 
 from .media import PREVIEW_TYPE, media_type, write_preview
-
-STATIC = files("stvg.view") / "static"
-SCRIPTS = ("tube.js", "reading.js", "player.js", "stage.js", "timeline.js", "viewer.js")
-"""The viewer, in the order in which a page needs it."""
+from .parts import SCRIPTS, STATIC
 
 MOST_EMBEDDED_MB = 64
 """A larger video is not put into a page; browsers become slow with it."""

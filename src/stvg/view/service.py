@@ -12,7 +12,7 @@ from typing import Final
 from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import RedirectResponse
 
-from .page import SCRIPTS, STATIC
+from .parts import SCRIPTS, STATIC
 
 PREFIX: Final = "/view/"
 """Beginning of the paths of the page."""
