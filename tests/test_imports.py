@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "stvg"
 # Lower rows may be imported by higher ones, never the other way; within a row freely.
 ROWS = [
     {"errors", "types", "progress"},
-    {"geometry", "registry", "config", "extras", "hub"},
+    {"geometry", "registry", "config", "endpoint", "extras", "hub"},
     {"video", "formats", "text"},
     {"perception", "data", "backbones"},
     {"rewards"},

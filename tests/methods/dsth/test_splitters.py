@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from stvg import endpoint
+from stvg.endpoint import KEY_VARIABLE
 from stvg.errors import OutputError, StvgError, UsageError
-from stvg.methods.dsth import splitters
 from stvg.methods.dsth.sentences import split_by_rules
-from stvg.methods.dsth.splitters import KEY_VARIABLE, ModelSplitter, ask_backbone, ask_server
+from stvg.methods.dsth.splitters import ModelSplitter, ask_backbone, ask_server
 
 SENTENCE = "The old dog in the yard barks."
 SPLIT = '{"looks": "the old dog in the yard", "action": "the dog barks"}'
@@ -152,7 +153,7 @@ def test_what_was_cut_off_in_the_file_spoils_nothing_behind_it(
 def test_a_server_that_is_too_slow_is_named(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(splitters, "_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(endpoint, "_TIMEOUT_S", 0.05)
     server.wait = threading.Event()
     with pytest.raises(StvgError, match=r"http://127.*failed: timed out\. Start it"):
         splitter(server, tmp_path / "parts.jsonl")(SENTENCE)

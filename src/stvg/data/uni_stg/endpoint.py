@@ -9,26 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from pathlib import Path
 
-from stvg.errors import OutputError, StvgError
+from stvg.endpoint import KEY_VARIABLE, ask
+from stvg.errors import OutputError
 from stvg.text.loose_json import find_values
 
 from .recipe import Endpoint
 from .rows import UnusableError
 
-KEY_VARIABLE = "STVG_ENDPOINT_KEY"
-"""Environment variable with the key of a server that wants one."""
-
-_MOST_TOKENS = 200
 _MOST_WORDS = 40
-_TIMEOUT_S = 60
-_FAILURES = (OSError, HTTPException, ValueError, LookupError, TypeError)
-"""What a connection or a reply of another form can raise."""
+_ADVICE = (
+    "Start it and run the command again, which goes on where it stopped (a key goes into "
+    f"{KEY_VARIABLE}); or leave the endpoint out of the recipe"
+)
 
 _ANALYSE = """\
 Which things does this sentence about a video name that can be seen and boxed? Write an object of \
@@ -94,37 +90,11 @@ class Writer:
         mark = json.dumps([self.endpoint.model, prompt])
         key = hashlib.sha256(mark.encode()).hexdigest()[:32]
         if key not in self._known:
-            self._known[key] = _ask(self.endpoint, prompt)
+            self._known[key] = ask(
+                self.endpoint.address, self.endpoint.model, prompt, advice=_ADVICE
+            )
             _append(self.file, {"key": key, "answer": self._known[key]})
         return self._known[key]
-
-
-def _ask(endpoint: Endpoint, prompt: str) -> str:
-    """The reply of a server to one message."""
-    key = os.environ.get(KEY_VARIABLE)
-    body = {
-        "model": endpoint.model,
-        "messages": [{"role": "user", "content": prompt}],
-        "temperature": 0,
-        "max_tokens": _MOST_TOKENS,
-    }
-    request = urllib.request.Request(  # noqa: S310
-        f"{endpoint.address.rstrip('/')}/chat/completions",
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json", "User-Agent": "stvg"}
-        | ({"Authorization": f"Bearer {key}"} if key else {}),
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:  # noqa: S310
-            return str(json.load(reply)["choices"][0]["message"]["content"])
-    except _FAILURES as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise StvgError(
-            f"expected the server at {endpoint.address} to answer as its model "
-            f"{endpoint.model!r}, which failed: {reason}. Start it and run the command again, "
-            f"which goes on where it stopped (a key goes into {KEY_VARIABLE}); or leave the "
-            "endpoint out of the recipe"
-        ) from error
 
 
 def _read(file: Path) -> dict[str, str]:

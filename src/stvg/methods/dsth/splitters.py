@@ -9,27 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.client import HTTPException
+from functools import partial
 from pathlib import Path
 
 import platformdirs
 
 from stvg.backbones.qwen import QwenBackbone
-from stvg.errors import OutputError, StvgError, UsageError
+from stvg.endpoint import KEY_VARIABLE, ask
+from stvg.errors import OutputError, UsageError
 from stvg.methods.dsth.sentences import Parts, split_by_rules
 from stvg.text.loose_json import find_values
 
-KEY_VARIABLE = "STVG_ENDPOINT_KEY"
-"""Environment variable with the key of a server that wants one."""
 _MOST_TOKENS = 200
-_TIMEOUT_S = 60
-_FAILURES = (OSError, HTTPException, ValueError, LookupError, TypeError, RecursionError)
-"""What a connection or a reply of another form can raise."""
 
 PROMPT = """\
 Split a sentence about a video into two parts.
@@ -134,33 +128,11 @@ def ask_server(address: str, model: str) -> Ask:
             f"expected the address of a server, http://... or https://..., found {address!r}"
         )
 
-    def ask(prompt: str) -> str:
-        key = os.environ.get(KEY_VARIABLE)
-        request = urllib.request.Request(  # noqa: S310
-            f"{address.rstrip('/')}/chat/completions",
-            json.dumps(
-                {
-                    "model": model,
-                    "messages": [{"role": "user", "content": prompt}],
-                    "temperature": 0,
-                    "max_tokens": _MOST_TOKENS,
-                }
-            ).encode(),
-            {"Content-Type": "application/json", "User-Agent": "stvg"}
-            | ({"Authorization": f"Bearer {key}"} if key else {}),
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:  # noqa: S310
-                return str(json.load(reply)["choices"][0]["message"]["content"])
-        except _FAILURES as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise StvgError(
-                f"expected the server at {address} to split a sentence as its model {model!r}, "
-                f"which failed: {reason}. Start it, name another with --set endpoint=... and "
-                f"endpoint_model=... (its key in {KEY_VARIABLE}), or split with --set split=rules"
-            ) from error
-
-    return ask
+    advice = (
+        "Start it, name another with --set endpoint=... and endpoint_model=... (its key in "
+        f"{KEY_VARIABLE}), or split with --set split=rules"
+    )
+    return partial(ask, address, model, advice=advice)
 
 
 def _parts_in(answer: str) -> list[str] | None:
