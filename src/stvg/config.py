@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self, get_args
 
 import yaml
@@ -106,3 +107,19 @@ def _plain(value: str, text: str) -> Any:
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"the value in {text!r} is not readable as YAML: {reason}") from error
+
+
+def read_yaml(path: str | Path) -> Any:
+    """What a recipe in YAML holds, not checked yet.
+
+    Raises:
+        UsageError: If the file is missing, no text or no YAML.
+    """
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UsageError(f"expected a recipe at {path}: {reason}") from error
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"the recipe {path} is not readable as YAML: {reason}") from error

@@ -150,7 +150,9 @@ def test_films_go_before_uploads(make: Callable[..., Service], tmp_path: Path) -
 def test_an_old_preview_makes_room(make: Callable[..., Service], tmp_path: Path) -> None:
     service = make(keep_gb=1500e-9)
     upload = add_upload(service, "upload")
-    named, _ = service.take_in(Video("a" * 64, "own.avi", "/root/own.avi", uploaded=False, bytes=0))
+    named, _ = service.take_in(
+        Video("a" * 64, "own.avi", "/films/own.avi", uploaded=False, bytes=0)
+    )
     look = service.store.claim("look")
     assert look is not None
     service.store.finish(look, Outcome("done", facts=FACTS))

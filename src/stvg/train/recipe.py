@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BeforeValidator, Field, PositiveFloat, SerializeAsAny, model_validator
 
-from stvg.config import Config
+from stvg.config import Config, read_yaml
 from stvg.errors import UsageError
 from stvg.train.fresh import FreshConfig
 from stvg.train.tasks.base import Task, task_of
@@ -230,14 +230,7 @@ def load_recipe(path: str | Path, assignments: Sequence[str] = ()) -> Recipe:
     Raises:
         UsageError: If the file is missing or no YAML, a key is unknown or a value out of range.
     """
-    try:
-        values: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UsageError(f"expected a recipe at {path}: {reason}") from error
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"the recipe {path} is not readable as YAML: {reason}") from error
+    values = read_yaml(path)
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise UsageError(f"expected a recipe of keys and values in {path}, found {values!r:.60}")
     return Recipe.from_assignments(_reach_lists(values, assignments), **values)

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import Field, model_validator
 
-from stvg.config import Config
+from stvg.config import Config, read_yaml
 from stvg.errors import UsageError
 from stvg.perception.track import TrackingConfig
 
@@ -173,14 +172,7 @@ def load_recipe(path: str | Path) -> Recipe:
     Raises:
         UsageError: If the file is missing or no YAML, a key is unknown or a value out of range.
     """
-    try:
-        values: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UsageError(f"expected a recipe at {path}: {reason}") from error
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"the recipe {path} is not readable as YAML: {reason}") from error
+    values = read_yaml(path)
     sources = values.get("sources") if isinstance(values, dict) else None
     if not isinstance(sources, list):
         raise UsageError(f"expected a recipe with a list of sources in {path}")

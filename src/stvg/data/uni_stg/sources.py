@@ -9,6 +9,7 @@ smallest hashes are taken, which depends on neither the order of the file nor ot
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -88,7 +89,7 @@ class MediaBelow:
         return paths[0].relative_to(self.root).as_posix()
 
 
-class _Drawn:
+class _Drawn(ABC):
     """A source of rows that are known by looking at one entry after the other."""
 
     is_costly = False
@@ -96,9 +97,9 @@ class _Drawn:
     def __init__(self, name: str, count: int | None, seed: int) -> None:
         self.name, self.count, self.seed = name, count, seed
 
+    @abstractmethod
     def attempts(self) -> Iterator[Callable[[], Row]]:
         """What makes each row, or raises why there is none, lazily."""
-        raise NotImplementedError
 
     def candidates(self) -> Iterator[Candidate]:
         """One a row.
