@@ -110,6 +110,13 @@ def test_figures_of_the_benchmarks_come_from_their_results() -> None:
     for by in ("boxes", "masks"):
         large, small = shares[by, "1280x720"], shares[by, "336x188"]
         assert f"| numbers by {by} | {large} | {small} |" in painted
+    served = results["serve"]
+    assert served["states"] == {"done": served["jobs"]}
+    assert (
+        f"all {served['jobs']} done, {served['lost']} lost, {served['duplicated']} duplicated; the "
+        f"status call takes {served['status_ms']['median']:.0f} ms in the median, "
+        f"{served['status_ms']['p95']:.0f} ms at p95" in page
+    )
     for clip in results["video"]["clips"]:
         for way, ratio in clip["against_ours"].items():
             if not way.startswith("ours"):
