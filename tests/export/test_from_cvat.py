@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stvg.errors import FormatError, UsageError
+from stvg.export import from_cvat
 from stvg.export.corrections import CorrectedTube, Videos
 from stvg.export.from_cvat import read_cvat
 from tests.export.scenes import write_film
@@ -142,6 +144,42 @@ def test_archive(tmp_path: Path) -> None:
         archive.writestr("other.txt", "")
     with pytest.raises(FormatError, match=r"annotations\.xml in it, found none"):
         list(read_cvat(path, Videos(tmp_path)))
+
+
+def zeros(path: Path, count: int) -> Path:
+    """An archive whose XML are so many zero bytes, packed to a thousandth."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("annotations.xml", bytes(count))
+    return path
+
+
+def test_an_archive_that_unpacks_to_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(from_cvat, "MOST_XML_MB", 1)
+    path = zeros(tmp_path / "bomb.zip", 1_000_001)
+    assert path.stat().st_size < 2000
+    with pytest.raises(FormatError, match=r"at most 1 MB of annotations\.xml, found 1000001 bytes"):
+        list(read_cvat(path, Videos(tmp_path)))
+    with pytest.raises(FormatError, match="not XML"):  # is unpacked, and holds nothing
+        list(read_cvat(zeros(path, 1_000_000), Videos(tmp_path)))
+
+
+def test_an_archive_that_unpacks_to_more_than_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(from_cvat, "MOST_XML_MB", 1)
+    path = zeros(tmp_path / "bomb.zip", 50_000_000)
+    data = bytearray(path.read_bytes())
+    size = (50_000_000).to_bytes(4, "little")
+    assert data.count(size) == 2  # in front of the packed bytes, and in the directory
+    path.write_bytes(data.replace(size, (1000).to_bytes(4, "little")))
+    tracemalloc.start()
+    with pytest.raises(FormatError, match="none that can be read"):
+        list(read_cvat(path, Videos(tmp_path)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000_000
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Thirty hostile requests to a real service: each is refused, and the service lives on."""
+"""Hostile requests to a real service: each is refused, and the service lives on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import json
 import socket
 import threading
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -41,10 +42,10 @@ def raw(process: Process, request: bytes) -> int:
 
 def filled(request: dict[str, Any], video: str) -> dict[str, Any]:
     """A request with the id of a real video."""
-    if "json" not in request:
-        return request
-    text = json.dumps(request["json"]).replace('"VIDEO"', f'"{video}"')
-    return {**request, "json": json.loads(text)}
+    found = {**request, "url": request["url"].replace("VIDEO", video)}
+    if "json" in request:
+        found["json"] = json.loads(json.dumps(request["json"]).replace('"VIDEO"', f'"{video}"'))
+    return found
 
 
 def by_path(path: str) -> dict[str, Any]:
@@ -76,6 +77,18 @@ REQUESTS: list[tuple[str, dict[str, Any], int]] = [
     ("a forged job", get(f"/api/jobs/{FORGED}"), 404),
     ("events of a forged job", get(f"/api/jobs/{FORGED}/events"), 404),
     ("predictions of a forged job", get(f"/api/jobs/{FORGED}/predictions"), 404),
+    ("an export of a forged job", get(f"/api/jobs/{FORGED}/export?to=cvat"), 404),
+    ("an export in the format of a file", get(f"/api/jobs/{FORGED}/export?to=/tmp/a.py:A"), 422),
+    ("an export in a module of its own", get(f"/api/jobs/{FORGED}/export?to=..base"), 422),
+    ("an export in a format without end",
+     get(f"/api/jobs/{FORGED}/export?to={'cvat' * 10_000}"), 422),
+    ("times of a forged video", get(f"/api/videos/{FORGED}/times"), 404),
+    ("traversal to other times", get("/api/videos/..%2f..%2fVIDEO/times"), 404),
+    ("a preview of a forged video",
+     {"method": "POST", "url": f"/api/videos/{FORGED}/preview"}, 404),
+    ("a preview that nobody needs", {"method": "POST", "url": "/api/videos/VIDEO/preview"}, 409),
+    ("a range behind the end", get("/api/videos/VIDEO/file", Range="bytes=9999999999-"), 416),
+    ("a range that is none", get("/api/videos/VIDEO/file", Range="bytes=9-1"), 400),
     ("SQL as a job", get("/api/jobs/x' OR '1'='1"), 404),
     ("a forged video", job(video=FORGED), 404),
     ("a form where a video belongs",
@@ -127,6 +140,9 @@ def test_hostile_requests(launch: Callable[..., Process], tmp_path: Path) -> Non
     process = launch("--root", root, "--upload-mb", 1)
     client, http = process.client, process.http
     named = http.post("/api/videos/by-path", json={"path": "a.mp4"}).json()
+
+    while client.video(named["id"])["state"] == "new":
+        time.sleep(0.05)
 
     assert len(REQUESTS) + len(RAW) >= 30
     for what, request, status in REQUESTS:

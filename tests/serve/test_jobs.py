@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from stvg.formats.prediction import read_predictions, write_predictions
 from stvg.grounding import ground
 from stvg.serve.settings import Settings
 from stvg.video import probe
+from stvg.video.writer import VideoWriter
 from tests.serve.conftest import Client
 from tests.serve.methods import NAME
 
@@ -279,15 +281,20 @@ def test_rubbish_is_refused_and_not_kept(
     assert list((make_settings().data / "videos").iterdir()) == []
 
 
-def test_what_browsers_do_not_play_gets_a_preview(start: Start, tmp_path: Path) -> None:
-    odd = tmp_path / "odd.avi"
-    with av.open(str(odd), "w") as container:
+def draw_odd(path: Path) -> Path:
+    """A video of ten frames that browsers do not play."""
+    with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=Fraction(10))
         stream.width, stream.height = 64, 48
         for shade in range(0, 250, 25):
             picture = np.full((48, 64, 3), shade, np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
+    return path
+
+
+def test_what_browsers_do_not_play_gets_a_preview(start: Start, tmp_path: Path) -> None:
+    odd = draw_odd(tmp_path / "odd.avi")
     client = start()
     video = client.upload(odd)
     found = client.video(video)
@@ -302,6 +309,66 @@ def test_what_browsers_do_not_play_gets_a_preview(start: Start, tmp_path: Path) 
     assert np.allclose(probe(preview).times_s, probe(odd).times_s, atol=1e-4)
 
 
+def test_a_preview_that_failed_can_be_made_again(
+    start: Start, clip: Path, tmp_path: Path, make_settings: Callable[..., Settings]
+) -> None:
+    client = start()
+    previews = make_settings().data / "previews"
+    shutil.rmtree(previews)  # as good as a full disk
+    video = client.upload(draw_odd(tmp_path / "odd.avi"))
+    path = f"/api/videos/{video}/preview"
+    (job,) = client.http.get("/api/jobs", params={"video": video}).json()
+    assert client.ended(job["id"])["state"] == "failed"
+    assert "POST to this path" in client.http.get(path).json()["detail"]
+
+    previews.mkdir()
+    again = client.http.post(path)
+    assert (again.status_code, again.json()["kind"]) == (201, "preview")
+    assert client.ended(again.json()["id"])["state"] == "done"
+    assert client.http.get(path).status_code == 200
+    assert client.http.post(path).json()["id"] == again.json()["id"]  # it is there
+    (previews / f"{video}.mp4").unlink()
+    third = client.http.post(path).json()["id"]
+    assert third != again.json()["id"]
+    assert client.ended(third)["state"] == "done"
+
+    plays = client.upload(clip)
+    refused = client.http.post(f"/api/videos/{plays}/preview")
+    assert (refused.status_code, refused.json()["detail"]) == (
+        409, "browsers play the file itself, it gets no preview"
+    )  # fmt: skip
+
+
+def test_frame_times_are_those_of_the_file(start: Start, tmp_path: Path) -> None:
+    times_s = [0.0, 0.1, 0.15, 0.7, 0.75, 2.0]
+    uneven = tmp_path / "uneven.mp4"
+    with VideoWriter(uneven, fps=Fraction(10)) as writer:
+        for number, time_s in enumerate(times_s):
+            writer.write(np.full((48, 64, 3), 20 * number, np.uint8), time_s)
+    client = start()
+    video = client.upload(uneven)
+    answer = client.http.get(f"/api/videos/{video}/times")
+    assert answer.json()["times_s"] == pytest.approx(times_s, abs=1e-3)
+    assert answer.json()["times_s"] == probe(uneven).times_s.tolist()
+    assert answer.headers["cache-control"] == "private, max-age=3600"
+    client.http.delete(f"/api/videos/{video}")
+    assert client.http.get(f"/api/videos/{video}/times").status_code == 404
+
+
+def test_times_of_a_video_that_is_not_ready(start: Start, tmp_path: Path) -> None:
+    client = start()
+    service = client.http.app.state.service
+    service.store.claim = lambda kind: None  # nobody looks
+    video = client.upload(draw_odd(tmp_path / "odd.avi"), wait=False)
+    for path in ("times", "file"):
+        answer = client.http.get(f"/api/videos/{video}/{path}")
+        assert answer.status_code == 409
+        assert "this one is new; a worker looks at it soon" in answer.json()["detail"]
+    assert client.http.post(f"/api/videos/{video}/preview").status_code == 409
+    del service.store.claim
+    service.workers.wake()
+
+
 def test_a_file_is_given_out_in_ranges(start: Start, clip: Path) -> None:
     client = start()
     path = client.video(client.upload(clip))["watch"]
@@ -310,7 +377,19 @@ def test_a_file_is_given_out_in_ranges(start: Start, clip: Path) -> None:
     assert whole.headers["content-type"] == "video/mp4"
     part = client.http.get(path, headers={"Range": "bytes=4-7"})
     assert (part.status_code, part.content) == (206, clip.read_bytes()[4:8])
-    assert client.http.get(path, headers={"Range": "bytes=99999999-"}).status_code == 416
+    for asked, status, reason in (
+        ("bytes=99999999-", 416, "within the file"),
+        ("bytes=7-4", 400, "range of bytes such as"),
+        ("frames=1-2", 400, "range of bytes such as"),
+        ("bytes", 400, "range of bytes such as"),
+    ):
+        refused = client.http.get(path, headers={"Range": asked})
+        assert refused.status_code == status
+        assert reason in refused.json()["detail"]
+        assert refused.headers["content-length"] == str(len(refused.content))
+        assert refused.headers["x-content-type-options"] == "nosniff"
+    beyond = client.http.get(path, headers={"Range": "bytes=99999999-"})
+    assert beyond.headers["content-range"] == f"bytes */{clip.stat().st_size}"
 
 
 def test_deleting(start: Start, clip: Path, make_settings: Callable[..., Settings]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 import pytest
 import uvicorn
@@ -11,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from stvg.serve import run
+from stvg.serve.settings import Settings
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
 
@@ -53,3 +55,15 @@ def test_a_request_must_come(
 ) -> None:
     monkeypatch.setattr(run, "HEAD_S", 0.2)
     assert asyncio.run(told(*requests)).count(b"HTTP/1.1 200") == answers
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_small_packets_do_not_wait_for_one_another(
+    host: str, make_settings: Callable[..., Settings]
+) -> None:
+    with (
+        run._listening(make_settings(host=host, port=0)) as opened,
+        socket.create_connection(opened.getsockname()[:2]),
+        opened.accept()[0] as connection,
+    ):
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

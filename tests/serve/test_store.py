@@ -132,6 +132,15 @@ def test_a_refused_video_fails_the_jobs_that_wait_for_it(store: Store) -> None:
         add_job(store)
 
 
+def test_frame_times_come_with_the_look_and_go_with_the_video(store: Store) -> None:
+    add_video(store, looked_at=False)
+    assert store.times("a") is None
+    finish_look(store, Outcome("done", facts=FACTS, times_s=[0.0, 0.04, 0.1]))
+    assert store.times("a") == "[0.0, 0.04, 0.1]"
+    store.delete_video("a")
+    assert store.times("a") is None
+
+
 def test_a_video_that_browsers_do_not_play_gets_a_preview(store: Store) -> None:
     add_video(store, looked_at=False)
     finish_look(store, Outcome("done", facts={**FACTS, "plays": False}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from stvg.errors import UsageError
 from stvg.text import View, Vocabulary
+from stvg.text.constrain import Choice, Literal, Position, begin
 from stvg.text.timed import Timed, available_timed, find_timed
 from stvg.types import Interval
 
@@ -114,6 +117,74 @@ def test_every_way_of_the_grammar_is_a_rendered_answer(
     assert found.interval is not None
     assert not found.repairs
     assert grammar.render(found.interval, view) == text
+
+
+def of_whole_times(view: View, vocabulary: Vocabulary) -> Position:
+    """The grammar of seconds with every time that may be written as an alternative."""
+    times = [f" {tenths / 10:.1f}s" for tenths in range(math.ceil(view.end_s * 10 - 1e-6) + 1)]
+
+    def slot(taken: tuple[str, ...]) -> Literal | Choice | None:
+        heads = (Literal("From"), Choice(tuple(times[:-1])), Literal(" to"))
+        if len(taken) < 3:
+            return heads[len(taken)]
+        later = times[times.index(taken[1]) + 1 :]
+        return (Choice(tuple(later)), Literal("."), None)[len(taken) - 3]
+
+    return begin(slot, vocabulary)
+
+
+def byte_pairs() -> Any:
+    """A tokenizer of real models' kind; they are not needed for the other tests."""
+    from tests.text.tokenizers_for_tests import byte_pairs
+
+    return byte_pairs()
+
+
+def lasting(end_s: float) -> View:
+    return View([0.0, end_s / 2], [0.0, end_s / 2, end_s], (64, 64), (64, 64))
+
+
+@pytest.mark.parametrize("tokenizer", [Letters, byte_pairs])
+@pytest.mark.parametrize("end_s", [0.05, 2.0, 2.06, 10.2])
+def test_the_same_tokens_as_with_whole_times(end_s: float, tokenizer: Callable[[], Any]) -> None:
+    vocabulary = Vocabulary(tokenizer())
+    view = lasting(end_s)
+    pairs = [(SECONDS.grammar(view, vocabulary), of_whole_times(view, vocabulary))]
+    ends = 0
+    while pairs:
+        place, expected = pairs.pop()
+        assert place.allowed == expected.allowed
+        pairs += [(place.after(token), expected.after(token)) for token in expected.allowed]
+        ends += not expected.allowed
+    last = max(math.ceil(end_s * 10 - 1e-6), 1)
+    assert ends == last * (last + 1) / 2  # every pair of times
+
+
+@given(tenths=st.integers(1, 1300), data=st.data())
+def test_the_same_tokens_on_any_way(tenths: int, data: Any) -> None:
+    vocabulary, view = Vocabulary(Letters()), lasting(tenths / 10)
+    place, expected = SECONDS.grammar(view, vocabulary), of_whole_times(view, vocabulary)
+    while expected.allowed:
+        assert place.allowed == expected.allowed
+        token = data.draw(st.sampled_from(expected.allowed))
+        place, expected = place.after(token), expected.after(token)
+    assert not place.allowed
+
+
+def test_an_hour_takes_no_more_pieces_of_text_than_a_minute() -> None:
+    asked: list[str] = []
+
+    class Counting(Letters):
+        def __call__(self, texts: list[str], add_special_tokens: bool) -> Any:
+            asked.extend(texts)
+            return super().__call__(texts, add_special_tokens)
+
+    place, text = SECONDS.grammar(lasting(3600.0), Vocabulary(Counting())), ""
+    for sign in "From 59.5s to 3599.9s.":
+        place, text = place.after(ord(sign)), text + sign
+    assert not place.allowed
+    # " 0" to " 9", "0" to "9", "0s" to "9s", the point, "From" and " to"
+    assert len(asked) == len(set(asked)) <= 33
 
 
 def test_a_prompt_says_what_is_shown_where_the_grammar_is_not_trained() -> None:

@@ -33,6 +33,16 @@ class Format(ABC):
     title: ClassVar[str]
     suffix: ClassVar[str]
 
+    def file_name(self, stem: str) -> str:
+        """What a file is called that has the form of ``stem`` in this format.
+
+        Example:
+            >>> find_format("cvat").file_name("dog"), find_format("csv").file_name("dog")
+            ('dog.cvat.xml', 'dog.csv')
+        """
+        ending = self.suffix.removeprefix(f".{self.name}")  # no dog.csv.csv
+        return f"{stem}.{self.name}{ending}"
+
     @abstractmethod
     def write(
         self, exported: ExportedVideo, path: Path, *, tolerance_px: float = TOLERANCE_PX

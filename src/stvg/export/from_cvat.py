@@ -30,6 +30,9 @@ from stvg.formats.documents import unreadable
 from stvg.types import VideoMeta
 
 _IN_ARCHIVE = "annotations.xml"
+MOST_XML_MB = 500
+"""An archive may hold so much XML, a box for each of two million frames. A file of a few kilobytes
+can unpack to any size."""
 _DIGITS = 15
 """At most so many has a number of a frame; longer ones are a damaged file."""
 
@@ -100,7 +103,10 @@ def _content(path: Path) -> bytes:
         if not zipfile.is_zipfile(path):
             return path.read_bytes()
         with zipfile.ZipFile(path) as archive:
-            return archive.read(_IN_ARCHIVE)
+            declared = archive.getinfo(_IN_ARCHIVE).file_size
+            _require_small(declared, path)
+            with archive.open(_IN_ARCHIVE) as file:
+                return file.read(declared)  # without a number, all would be unpacked first
     except OSError as error:
         raise unreadable(path, error) from error
     except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
@@ -108,6 +114,15 @@ def _content(path: Path) -> bytes:
             f"{path}: expected an archive of CVAT with {_IN_ARCHIVE} in it, found none that can be "
             f'read ({error}); export the task in the format "CVAT for video 1.1"'
         ) from error
+
+
+def _require_small(declared: int, path: Path) -> None:
+    """Refuse an archive whose XML is too large to be one of CVAT."""
+    if declared > MOST_XML_MB * 10**6:
+        raise FormatError(
+            f"{path}: expected an archive of CVAT with at most {MOST_XML_MB} MB of {_IN_ARCHIVE}, "
+            f"found {declared} bytes; unpack it if you trust it, and give the XML"
+        )
 
 
 def _job(root: XML.Element, place: str) -> XML.Element:

@@ -38,8 +38,10 @@ class Folders:
         self.incoming = data / "incoming"
         self.previews = data / "previews"
         self.overlays = data / "overlays"
+        self.exports = data / "exports"
+        own = (self.videos, self.incoming, self.previews, self.overlays, self.exports)
         try:
-            for folder in (data, self.videos, self.incoming, self.previews, self.overlays):
+            for folder in (data, *own):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = _locked(data / "lock")
         except OSError as error:

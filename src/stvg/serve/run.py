@@ -95,9 +95,13 @@ def _listening(settings: Settings) -> socket.socket:
     """The open port."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+        opened = socket.create_server((settings.host, settings.port), family=family, backlog=1024)
     except OSError as error:
         raise UsageError(
             f"expected a free port at {settings.host}:{settings.port}, the system says: "
             f"{error.strerror or error}; choose another with --port or --host"
         ) from error
+    # Connections inherit it. Head and body of an answer are two packets, and the second would wait
+    # some 40 ms for a client that is slow to confirm the first (Nagle's algorithm).
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return opened

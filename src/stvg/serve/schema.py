@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stvg.export.base import available_formats, find_format
+
 from .settings import Offer, Settings
 from .store import Job, State, Version, Video
 
@@ -53,6 +55,19 @@ class OfferPart(BaseModel):
         return cls(name=offer.name, method=offer.name.partition("=")[0], model=offer.model)
 
 
+class FormatPart(BaseModel):
+    """A format in which answers are given out."""
+
+    name: str = Field(description="What a request calls it.")
+    title: str = Field(description="What people call it.")
+    suffix: str = Field(description="Of its files.")
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """The format of a name."""
+        return cls.model_validate(find_format(name), from_attributes=True)
+
+
 class Limits(BaseModel):
     """What the service takes."""
 
@@ -71,6 +86,7 @@ class About(BaseModel):
 
     version: str = Field(description="Version of stvg.")
     methods: list[OfferPart] = Field(description="The methods on offer, the default first.")
+    formats: list[FormatPart] = Field(description="Formats of other tools for the answers.")
     limits: Limits
     paths: bool = Field(description="Whether videos may be named by path.")
     token: bool = Field(description="Whether a token is asked for.")
@@ -81,6 +97,7 @@ class About(BaseModel):
         return cls(
             version=version,
             methods=[OfferPart.of(offer) for offer in settings.offers],
+            formats=[FormatPart.of(name) for name in available_formats()],
             limits=Limits.model_validate(settings, from_attributes=True),
             paths=bool(settings.roots),
             token=settings.token is not None,
@@ -123,6 +140,14 @@ class VideoPart(BaseModel):
             created_s=video.created_s, state=video.state, reason=video.reason, **facts,
             watch=f"/api/videos/{video.id}/{kind}" if is_there else None,
         )  # fmt: skip
+
+
+class TimesPart(BaseModel):
+    """The frame times of a video."""
+
+    times_s: list[float] = Field(
+        description="When each frame is first shown, seconds; the first at 0, increasing."
+    )
 
 
 class Step(BaseModel):

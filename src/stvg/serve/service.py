@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 import sqlite3
 import threading
 import time
@@ -46,6 +47,7 @@ class Service:
         self.events = Events()
         self.metrics = Metrics(self.store)
         self.workers = Workers(settings, self.folders, self.store, self.events, self.metrics)
+        self.exporting = asyncio.Semaphore(1)  # each takes a process
         self._files = threading.Lock()  # a file and its row come and go together
 
     @asynccontextmanager
@@ -130,6 +132,8 @@ class Service:
         """Remove files that a killed service left behind: nobody's, and refused uploads."""
         for file in self.folders.incoming.iterdir():
             file.unlink()
+        for folder in self.folders.exports.iterdir():
+            shutil.rmtree(folder)
         for file, _ in self.folders.kept():
             owner = file.name.partition("-")[0].removesuffix(".mp4")
             video = self.store.video(owner)

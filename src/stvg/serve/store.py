@@ -28,13 +28,16 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
 MOST_ATTEMPTS = 2  # a job that ended two workers would end the third
 
-_VERSION = 1
+_VERSION = 2
 _TABLES = """
 CREATE TABLE videos (
   id TEXT PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, uploaded INTEGER NOT NULL,
   bytes INTEGER NOT NULL, created_s REAL NOT NULL, used_s REAL NOT NULL,
   state TEXT NOT NULL DEFAULT 'new' CHECK (state IN ('new', 'ready', 'refused')),
   reason TEXT, facts TEXT NOT NULL DEFAULT '{}'
+) STRICT;
+CREATE TABLE times (
+  video TEXT PRIMARY KEY REFERENCES videos (id) ON DELETE CASCADE, times_s TEXT NOT NULL
 ) STRICT;
 CREATE TABLE jobs (
   number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
@@ -138,6 +141,7 @@ class Outcome:
         problems: Why a method gave no answer, by name of the offer.
         predictions: Documents ``stvg.prediction/1`` by name of the offer, one a query.
         facts: What a look found.
+        times_s: When each frame is first shown, seconds; found by a look.
     """
 
     state: State
@@ -145,6 +149,7 @@ class Outcome:
     problems: Mapping[str, str] = field(default_factory=dict)
     predictions: Mapping[str, Sequence[str]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    times_s: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +221,14 @@ class Store:
     def videos(self) -> list[Video]:
         """All videos, the latest first."""
         return [_video(row) for row in self._read("SELECT * FROM videos ORDER BY created_s DESC")]
+
+    def times(self, video_id: str) -> str | None:
+        """When each frame of a video is first shown: a list of seconds, as JSON.
+
+        None until it was looked at. Kept apart from the video, because it may be megabytes long.
+        """
+        rows = self._read("SELECT times_s FROM times WHERE video = ?", video_id)
+        return rows[0]["times_s"] if rows else None
 
     def delete_video(self, video_id: str) -> None:
         """Forget a video, its jobs and their predictions.
@@ -478,8 +491,11 @@ class Store:
                 "UPDATE videos SET state = 'ready', facts = ? WHERE id = ?",
                 (_json(outcome.facts), video_id),
             )
+            change.execute(
+                "INSERT INTO times VALUES (?, ?)", (video_id, json.dumps(list(outcome.times_s)))
+            )
             if not outcome.facts["plays"]:
-                self._insert_job(change, "preview", video_id, {}, f"preview:{video_id}")
+                self._insert_job(change, "preview", video_id, {}, preview_key(video_id))
             return []
         change.execute(
             "UPDATE videos SET state = 'refused', reason = ? WHERE id = ?",
@@ -568,6 +584,11 @@ class Store:
                 if connection.in_transaction:  # SQLite has ended some itself, as on a full disk
                     connection.execute("ROLLBACK")
                 raise
+
+
+def preview_key(video_id: str) -> str:
+    """The key of the job that makes a video's preview."""
+    return f"preview:{video_id}"
 
 
 def _json(value: Mapping[str, Any]) -> str:

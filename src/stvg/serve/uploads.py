@@ -28,7 +28,7 @@ STALL_S = 30.0  # an upload of which nothing comes for so long has ended
 PIECE = MEGABYTE  # bytes gathered before they are written
 LONGEST_NAME = 120  # characters
 
-_FULL = "the disk of the service is full; delete videos or ask whoever runs it"
+FULL = "the disk of the service is full; delete videos or ask whoever runs it"
 
 Kept = TypeVar("Kept")
 
@@ -70,7 +70,7 @@ async def receive(
                         "most, found more; cut it or make it smaller",
                     )
                 if folders.free_gb() < settings.free_gb:
-                    raise HTTPException(507, _FULL)
+                    raise HTTPException(507, FULL)
                 await run_in_threadpool(_write, file, mark, piece)
             await run_in_threadpool(os.fsync, file.fileno())
         if not size:
@@ -85,7 +85,7 @@ async def receive(
         raise HTTPException(400, "the upload broke off; send it again") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise HTTPException(507, _FULL) from error
+            raise HTTPException(507, FULL) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)

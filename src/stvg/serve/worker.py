@@ -8,34 +8,29 @@ progress when it is told to cancel, and ends itself when the service is gone.
 from __future__ import annotations
 
 import json
-import os
-import signal
-import tempfile
-import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
-from pathlib import Path
+from multiprocessing.connection import Connection
 from typing import Any
 
 from stvg.errors import StvgError, VideoError
-from stvg.formats.prediction import LIST_FORMAT, read_predictions, write_predictions
 from stvg.grounding import Detectors, answer, build_method, prepare
 from stvg.methods.base import Method
 from stvg.progress import Progress
-from stvg.types import Prediction, Query
+from stvg.types import Query
 from stvg.video import probe
 from stvg.video.container import open_video
 from stvg.video.overlay import write_overlay
 from stvg.view.media import media_type, write_preview
 
+from .documents import documents, predictions_of
+from .process import begin
 from .settings import Offer, Settings
+from .sizes import picture_sizes
 
 REPORT_EVERY_S = 0.2
-NICENESS = 5  # answering requests goes before grounding
 
 
 class Cancelled(BaseException):
@@ -44,10 +39,7 @@ class Cancelled(BaseException):
 
 def work(connection: Connection, settings: Settings) -> None:
     """Do tasks until the service hangs up; the target of a process."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)  # they are for the service, which ends its workers
-    os.nice(NICENESS)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    begin()
     bench = Bench(settings, connection)
     connection.send_bytes(b"{}")  # ready: the time of a job begins when it is asked for
     while True:
@@ -99,12 +91,11 @@ class Bench:
         """What a video is, if it keeps the limits."""
         settings, path = self.settings, task["path"]
         with open_video(path) as (container, stream):
-            context = stream.codec_context
-            megapixels = context.width * context.height / 1e6
-            _require(megapixels, settings.video_megapixels, "million pixels a frame")
             if container.duration is not None:
                 _require(container.duration / 60e6, settings.video_minutes, "minutes")
             codec = stream.codec.canonical_name
+        for width, height in picture_sizes(path):
+            _require(width * height / 1e6, settings.video_megapixels, "million pixels a frame")
         meta = probe(path)
         _require(meta.duration_s / 60, settings.video_minutes, "minutes")
         _require(meta.frames, settings.video_frames, "frames")
@@ -119,7 +110,8 @@ class Bench:
                 "fps": f"{meta.fps.numerator}/{meta.fps.denominator}",
                 "duration_s": meta.duration_s,
                 "frames": meta.frames,
-            }
+            },
+            "times_s": meta.times_s.tolist(),
         }
 
     def _ground(self, task: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,38 +176,6 @@ class Bench:
         return report
 
 
-def documents(predictions: Sequence[Prediction], name: str) -> list[str]:
-    """Predictions as ``stvg.prediction/1`` documents that tell nothing of the service's folders.
-
-    Args:
-        predictions: The answers.
-        name: What the video is called in them.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "predictions.json"
-        write_predictions(predictions, path)
-        parts = json.loads(path.read_text(encoding="utf-8"))["predictions"]
-    for part in parts:
-        part["video"]["path"] = name
-    return [json.dumps(part, ensure_ascii=False) for part in parts]
-
-
-def predictions_of(texts: Sequence[str], video: str) -> list[Prediction]:
-    """The reverse of :func:`documents`.
-
-    Args:
-        texts: The documents.
-        video: Where the video lies.
-    """
-    parts = [json.loads(text) for text in texts]
-    for part in parts:
-        part["video"]["path"] = video
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "predictions.json"
-        path.write_text(json.dumps({"format": LIST_FORMAT, "predictions": parts}), "utf-8")
-        return read_predictions(path)
-
-
 def _require(found: float, most: float, unit: str) -> None:
     """Refuse a video that is more than the limits allow."""
     if found > most:
@@ -235,11 +195,3 @@ def _reason(error: Exception, task: Mapping[str, Any]) -> str:
         return str(error).replace(task["path"], task["name"])
     traceback.print_exception(error)
     return f"unexpected {type(error).__name__}: {str(error).replace(task['path'], task['name'])}"
-
-
-def _leave_with_parent() -> None:
-    """End this process when the service is gone, however it went."""
-    parent = parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)

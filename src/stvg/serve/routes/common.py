@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from fastapi import Depends, HTTPException, Request
+from fastapi import Depends, HTTPException, Query, Request
 from pydantic import BaseModel
 
 from stvg.serve.schema import Problem
 from stvg.serve.service import Service
-from stvg.serve.store import ConflictError, Job, Kind, QueueFullError, Video
+from stvg.serve.store import ConflictError, Job, Kind, QueueFullError, Version, Video
 
 
 async def _service(request: Request) -> Service:
@@ -22,6 +23,15 @@ async def _service(request: Request) -> Service:
 Here = Annotated[Service, Depends(_service)]
 """Gives a route the service."""
 
+
+MethodQuery = Annotated[
+    str | None,
+    Query(description="Which method's answers; may be left out where the job asked only one."),
+]
+
+WhichQuery = Annotated[
+    Literal["latest", "original"], Query(description="With corrections, or without.")
+]
 
 VIDEO: dict[int | str, dict[str, Any]] = {
     200: {"content": {"video/*": {"schema": {"type": "string", "format": "binary"}}}}
@@ -66,6 +76,53 @@ def job_of(service: Service, job_id: str) -> Job:
     return job
 
 
+def ready_video_of(service: Service, video_id: str) -> Video:
+    """The video of an id, which a worker has looked at and taken.
+
+    Raises:
+        HTTPException: 404 if there is none, 409 if it is new or refused.
+    """
+    video = video_of(service, video_id)
+    if video.state != "ready":
+        why = f": {video.reason}" if video.reason else "; a worker looks at it soon"
+        raise HTTPException(409, f"expected a video that is ready, this one is {video.state}{why}")
+    return video
+
+
+def method_of(job: Job, name: str | None) -> str:
+    """The method that is meant.
+
+    Raises:
+        HTTPException: 422 if the job did not ask it, or asked several and none is named.
+    """
+    asked: list[str] = list(job.request.get("methods", []))
+    if name is None and len(asked) == 1:
+        return asked[0]
+    if name not in asked:
+        raise HTTPException(
+            422,
+            "expected the name of a method that this job asked as ?method=..., "
+            f"one of {', '.join(asked) or 'none'}",
+        )
+    return name
+
+
+def answers_of(
+    service: Service, job: Job, method: str, which: Literal["latest", "original"] = "latest"
+) -> list[Version]:
+    """A method's answers to all queries of a job that is done.
+
+    Raises:
+        HTTPException: 409 if the job is not done, 404 if the method gave no answer.
+    """
+    if job.state != "done":
+        raise HTTPException(409, f"the job is {job.state}; only one that is done has predictions")
+    found = service.store.predictions(job.id, method, original=which == "original")
+    if not found:
+        raise HTTPException(404, f"{method} gave no answer: {job.problems.get(method)}")
+    return found
+
+
 def queue(
     service: Service,
     kind: Kind,
@@ -91,3 +148,30 @@ def queue(
         raise HTTPException(429, str(error), headers) from error
     service.workers.wake()
     return job, is_new
+
+
+def queue_film(
+    service: Service, kind: Kind, video_id: str, request: Mapping[str, Any], film: Path, key: str
+) -> tuple[Job, bool]:
+    """Queue the job that makes a film, unless there is one; a job that failed is done again.
+
+    Args:
+        service: The service.
+        kind: ``preview`` or ``overlay``.
+        video_id: Of which video.
+        request: What is asked for.
+        film: Where the film lies once it is made.
+        key: The same for the same film.
+
+    Returns:
+        The job, and whether it is new.
+
+    Raises:
+        HTTPException: As :func:`queue`.
+    """
+    known = service.store.job_of_key(key)
+    if known is not None and (
+        known.state in ("failed", "cancelled") or (known.state == "done" and not film.is_file())
+    ):
+        service.forget_job(known.id)
+    return queue(service, kind, video_id, request, key)

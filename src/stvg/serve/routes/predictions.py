@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi import Path as PathPart
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
@@ -21,16 +21,22 @@ from stvg.serve.schema import JobPart, VersionPart
 from stvg.serve.service import Service
 from stvg.serve.store import Job, Version
 
-from .common import VIDEO, Here, job_of, problems, queue, video_of
+from .common import (
+    VIDEO,
+    Here,
+    MethodQuery,
+    WhichQuery,
+    answers_of,
+    job_of,
+    method_of,
+    problems,
+    queue_film,
+    video_of,
+)
 
 router = APIRouter(prefix="/api/jobs/{job_id}", tags=["predictions"])
 
 _SAME_FIELDS = ("width", "height", "fps", "frames")
-
-MethodQuery = Annotated[
-    str | None,
-    Query(description="Which method's answers; may be left out where the job asked only one."),
-]
 
 QueryNumber = Annotated[int, PathPart(ge=0, le=10**6, description="Number of the query, from 0.")]
 
@@ -44,13 +50,11 @@ def predictions(
     service: Here,
     job_id: str,
     method: MethodQuery = None,
-    which: Annotated[
-        Literal["latest", "original"], Query(description="With corrections, or without.")
-    ] = "latest",
+    which: WhichQuery = "latest",
 ) -> Response:
     """The answers of a method to all queries, a `stvg.predictions/1` document."""
     job = job_of(service, job_id)
-    found = _answers(service, job, _method(job, method), original=which == "original")
+    found = answers_of(service, job, method_of(job, method), which)
     parts = ",\n".join(each.document for each in found)
     return _document(f'{{"format": "{LIST_FORMAT}", "predictions": [\n{parts}\n]}}\n')
 
@@ -117,25 +121,23 @@ def draw(service: Here, response: Response, job_id: str, method: MethodQuery = N
     Asked again, gives the same job until there is a new correction.
     """
     job = job_of(service, job_id)
-    name = _method(job, method)
+    name = method_of(job, method)
     film = _film(service, job, name)
-    key = f"overlay:{film.name}"
-    known = service.store.job_of_key(key)
-    if known is not None and (
-        known.state in ("failed", "cancelled") or (known.state == "done" and not film.is_file())
-    ):
-        service.forget_job(known.id)
     request = {"of": job.id, "method": name, "file": film.name}
-    drawing, is_new = queue(service, "overlay", job.video, request, key)
+    drawing, is_new = queue_film(
+        service, "overlay", job.video, request, film, f"overlay:{film.name}"
+    )
     response.status_code = 201 if is_new else 200
     return service.show_job(drawing)
 
 
-@router.get("/overlay", response_class=FileResponse, responses=VIDEO | problems(404, 409, 416, 422))
+@router.get(
+    "/overlay", response_class=FileResponse, responses=VIDEO | problems(400, 404, 409, 416, 422)
+)
 def overlay(service: Here, job_id: str, method: MethodQuery = None) -> FileResponse:
     """The film of a method's latest answers, H.264; knows ranges."""
     job = job_of(service, job_id)
-    film = _film(service, job, _method(job, method))
+    film = _film(service, job, method_of(job, method))
     if not film.is_file():
         raise HTTPException(
             404,
@@ -145,33 +147,9 @@ def overlay(service: Here, job_id: str, method: MethodQuery = None) -> FileRespo
     return FileResponse(film, media_type="video/mp4")
 
 
-def _method(job: Job, name: str | None) -> str:
-    """The method that is meant."""
-    asked: list[str] = list(job.request.get("methods", []))
-    if name is None and len(asked) == 1:
-        return asked[0]
-    if name not in asked:
-        raise HTTPException(
-            422,
-            "expected the name of a method that this job asked as ?method=..., "
-            f"one of {', '.join(asked) or 'none'}",
-        )
-    return name
-
-
-def _answers(service: Service, job: Job, method: str, *, original: bool = False) -> list[Version]:
-    """A method's answers to all queries of a job that is done."""
-    if job.state != "done":
-        raise HTTPException(409, f"the job is {job.state}; only one that is done has predictions")
-    found = service.store.predictions(job.id, method, original=original)
-    if not found:
-        raise HTTPException(404, f"{method} gave no answer: {job.problems.get(method)}")
-    return found
-
-
 def _versions(service: Service, job: Job, method: str | None, query: int) -> list[Version]:
     """All versions of the answer to a query."""
-    found = service.store.versions(job.id, _method(job, method), query)
+    found = service.store.versions(job.id, method_of(job, method), query)
     if not found:
         raise HTTPException(404, f"this job has no answer to a query {query}")
     return found
@@ -179,7 +157,7 @@ def _versions(service: Service, job: Job, method: str | None, query: int) -> lis
 
 def _film(service: Service, job: Job, method: str) -> Path:
     """Where the film of a method's latest answers lies."""
-    return service.folders.overlay(job.id, method, _answers(service, job, method))
+    return service.folders.overlay(job.id, method, answers_of(service, job, method))
 
 
 def _correct(
@@ -199,7 +177,7 @@ def _correct(
             )
     document["video"]["path"] = video_of(service, job.video).name
     text = json.dumps(document, ensure_ascii=False)
-    version = service.store.add_version(job.id, _method(job, method), query, text)
+    version = service.store.add_version(job.id, method_of(job, method), query, text)
     if version is None:
         raise HTTPException(409, "the job was deleted meanwhile")
     return VersionPart.of(version)

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from stvg.serve import uploads
-from stvg.serve.schema import PathBody, VideoPart
+from stvg.serve.schema import JobPart, PathBody, TimesPart, VideoPart
 from stvg.serve.settings import MEGABYTE
-from stvg.serve.store import ConflictError
+from stvg.serve.store import ConflictError, preview_key
 
-from .common import VIDEO, Here, problems, video_of
+from .common import VIDEO, Here, problems, queue_film, ready_video_of, video_of
 
 router = APIRouter(prefix="/api/videos", tags=["videos"])
 
@@ -88,13 +88,13 @@ def video(service: Here, video_id: str) -> VideoPart:
 
 
 @router.get(
-    "/{video_id}/file", response_class=FileResponse, responses=VIDEO | problems(404, 409, 410, 416)
+    "/{video_id}/file",
+    response_class=FileResponse,
+    responses=VIDEO | problems(400, 404, 409, 410, 416),
 )
 def file(service: Here, video_id: str) -> FileResponse:
     """The file as it came; knows ranges."""
-    found = video_of(service, video_id)
-    if found.state != "ready":
-        raise HTTPException(409, f"the video is {found.state}; only one that is ready is given out")
+    found = ready_video_of(service, video_id)
     try:
         path = uploads.unchanged(found, service.settings.roots)
     except OSError as error:
@@ -108,7 +108,42 @@ def file(service: Here, video_id: str) -> FileResponse:
 
 
 @router.get(
-    "/{video_id}/preview", response_class=FileResponse, responses=VIDEO | problems(404, 416)
+    "/{video_id}/times",
+    response_class=Response,
+    responses=problems(404, 409, ok=TimesPart),
+)
+def times(service: Here, video_id: str) -> Response:
+    """When each frame is first shown, as the file says; for whoever draws boxes on its frames.
+
+    A preview shows its frames at the same times.
+    """
+    found = service.store.times(ready_video_of(service, video_id).id)
+    if found is None:
+        raise HTTPException(404, "the video was deleted meanwhile")
+    return Response(f'{{"times_s": {found}}}', media_type="application/json", headers=_CACHED)
+
+
+@router.post(
+    "/{video_id}/preview",
+    status_code=201,
+    responses=problems(404, 409, 429, ok=JobPart),
+)
+def make_preview(service: Here, video_id: str, response: Response) -> JobPart:
+    """Have the preview made again that failed or was cancelled; gives the job that does it.
+
+    The first time this happens by itself.
+    """
+    found = ready_video_of(service, video_id)
+    if found.facts["plays"]:
+        raise HTTPException(409, "browsers play the file itself, it gets no preview")
+    film, key = service.folders.preview(found.id), preview_key(found.id)
+    making, is_new = queue_film(service, "preview", found.id, {}, film, key)
+    response.status_code = 201 if is_new else 200
+    return service.show_job(making)
+
+
+@router.get(
+    "/{video_id}/preview", response_class=FileResponse, responses=VIDEO | problems(400, 404, 416)
 )
 def preview(service: Here, video_id: str) -> FileResponse:
     """The video in H.264, made where browsers do not play the file itself; knows ranges.
@@ -119,8 +154,8 @@ def preview(service: Here, video_id: str) -> FileResponse:
     if not path.is_file():
         raise HTTPException(
             404,
-            "there is no preview of this video (yet): browsers play the file "
-            "itself, or the preview is being made",
+            "there is no preview of this video (yet): browsers play the file itself, or the "
+            "preview is being made; if its job has failed, POST to this path",
         )
     return FileResponse(path, headers=_CACHED, media_type="video/mp4")
 

@@ -57,20 +57,25 @@ class Grammar(Timed):
         )
 
     def grammar(self, view: View, vocabulary: Vocabulary) -> Position:
-        """See :class:`Timed`."""
-        tenths = tuple(_written(number) for number in range(_last_tenth(view) + 1))
+        """See :class:`Timed`.
+
+        A time is written digit by digit, as the tokenizers that fit a :class:`Vocabulary` cut
+        numbers; so an hour has no more alternatives at a place than a second has.
+        """
+        last = _last_tenth(view)
 
         def slot(taken: tuple[str, ...]) -> Literal | Choice | None:
+            written = "".join(taken)
             if len(view) == 1:
-                return None if taken else Literal("Found.")
-            places: tuple[Literal | Choice, ...] = (
-                Literal("From"), Choice(tenths[:-1]), Literal(" to"),
-            )  # fmt: skip
-            if len(taken) < len(places):
-                return places[len(taken)]
-            if len(taken) == len(places):
-                return Choice(tenths[tenths.index(taken[1]) + 1 :])
-            return Literal(".") if len(taken) == len(places) + 1 else None
+                return None if written else Literal("Found.")
+            if not written:
+                return Literal("From")
+            if written.endswith("s."):
+                return None
+            start, to, end = written.removeprefix("From").partition(" to")
+            if written.endswith("s"):
+                return Literal("." if to else " to")
+            return _going_on(end, _tenths(start) + 1, last) if to else _going_on(start, 0, last - 1)
 
         return begin(slot, vocabulary)
 
@@ -83,3 +88,46 @@ def _last_tenth(view: View) -> int:
 def _written(tenths: int) -> str:
     """A time with a space in front."""
     return f" {tenths / 10:.1f}s"
+
+
+def _tenths(written: str) -> int:
+    """The reverse of :func:`_written`."""
+    return int(written.strip(" s").replace(".", ""))
+
+
+def _going_on(written: str, first: int, last: int) -> Choice:
+    """How the beginning of a time may go on.
+
+    Args:
+        written: The beginning: nothing, or the digits before the point, or these and the point.
+        first: The earliest time, tenths.
+        last: The latest time, tenths.
+
+    Example:
+        >>> _going_on("", 95, 123).texts, _going_on(" 1", 95, 123).texts
+        ((' 1', ' 9'), ('0', '1', '2'))
+        >>> _going_on(" 12", 95, 123).texts, _going_on(" 12.", 95, 123).texts
+        (('.',), ('0s', '1s', '2s', '3s'))
+    """
+    if written.endswith("."):
+        zero = 10 * int(written[:-1])
+        return Choice(tuple(f"{tenth}s" for tenth in range(10) if first <= zero + tenth <= last))
+    least, most = first // 10, last // 10
+    more = [
+        digit if written else f" {digit}"
+        for digit in "0123456789"
+        if _begins_one(written.strip() + digit, least, most)
+    ]
+    if written and least <= int(written) <= most:
+        more.append(".")
+    return Choice(tuple(more))
+
+
+def _begins_one(digits: str, least: int, most: int) -> bool:
+    """Whether a whole number from ``least`` to ``most`` begins with these digits."""
+    if digits.startswith("0"):
+        return digits == "0" and least == 0
+    low = high = int(digits)
+    while high < least:
+        low, high = 10 * low, 10 * high + 9
+    return low <= most
