@@ -99,6 +99,20 @@ def test_the_final_boxes_count(method: Any) -> None:
     assert found.warnings == ()
 
 
+def test_the_draft_is_shown_in_pixels_and_seconds(method: Any) -> None:
+    found = decode(method, f"<time> <t_3> <t_7> </time> <think> {BOXES['draft']} </think> "
+                           f"<box> {BOXES['final']} </box>")  # fmt: skip
+    # each box is for two frames, of which the interval leaves 3, 4 and 5, and 6; eight a second
+    assert found.details == {
+        "draft": [
+            {"t_s": 3 / 8, "box": [20, 10, 40, 50]},
+            {"t_s": 4.5 / 8, "box": [20, 10, 40, 50]},
+            {"t_s": 6 / 8, "box": [20, 10, 40, 50]},
+        ]
+    }
+    assert decode(method, "the ball is red").details is None
+
+
 def test_the_draft_stands_in_for_missing_boxes_and_that_is_told(method: Any) -> None:
     found = decode(method, f"<time> <t_3> <t_7> </time> <think> {BOXES['draft']} </think>")
     np.testing.assert_allclose(found.tube.boxes, [[20, 10, 40, 50]] * 4)

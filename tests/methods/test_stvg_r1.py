@@ -107,6 +107,12 @@ def test_several_numbers_are_told(method: Any) -> None:
     assert "took the first of the numbers (2, 1)" in found.warnings
 
 
+def test_the_numbers_of_an_answer_are_shown_with_their_tracks(method: Any) -> None:
+    several = decode(method, "target id : 7 , 1 , time range : <t_0> to <t_2>").details
+    assert several == {"numbers": [7, 1], "tracks": [{"track": 1, "label": "figure"}]}
+    assert decode(method, "the red one").details is None
+
+
 def test_a_video_without_objects_is_the_whole_picture(method: Any) -> None:
     found = decode(method, said(1), clip_of())
     np.testing.assert_allclose(found.tube.boxes, [[0, 0, 128, 128]] * 4)

@@ -22,8 +22,10 @@ from PIL import Image
 
 from stvg.data.world import draw_clip, plan_clip
 from stvg.data.world.files import write_clip
+from stvg.formats.prediction import write_predictions
 from stvg.types import Prediction, Query, Tube
 from stvg.video import probe
+from stvg.view.page import write_view
 from tests.view.truth import CLIP, SIDE, SPLIT, true_tube
 
 PATIENCE_MS = 100_000  # a machine with other work; a test that waits so long fails
@@ -90,6 +92,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Predicti
         tube = Tube(span, meta.times_s[frames], boxes)
         answers.append(Prediction(Query(sentence.text), meta, tube, "truth", "world", score=0.9))
     return path, answers
+
+
+def page_of(folder: Path, *answers: list[Prediction], video: Path, link: bool = False) -> str:
+    """The address of a page with one file of predictions or several."""
+    files = []
+    for number, group in enumerate(answers):
+        files.append(folder / f"answers{number}.json")
+        write_predictions(group, files[-1])
+    write_view(files, folder / "page.html", video=video, link=link)
+    return (folder / "page.html").as_uri()
 
 
 def picture_of(page: Any, number: int = 0) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,9 +14,7 @@ import numpy as np
 import pytest
 
 from stvg.formats.prediction import read_prediction, write_prediction
-from stvg.text.catalogue import find_codec
-from stvg.text.drafted import Drafted
-from stvg.text.view import View
+from stvg.geometry.masks import encode_masks
 from stvg.types import Interval, Prediction, Query, Tube, VideoMeta
 from stvg.view.parts import STATIC
 
@@ -26,7 +25,7 @@ VIDEO = VideoMeta("clip.mp4", 100, 80, Fraction(10), 2.0, 20)
 def script(browser: Any) -> Any:
     """A page with the scripts that know no page."""
     page = browser.new_page()
-    for name in ("tube.js", "reading.js"):
+    for name in ("tube.js", "mask.js", "reading.js"):
         page.add_script_tag(content=(STATIC / name).read_text())
     return page
 
@@ -211,55 +210,136 @@ def test_the_clock_says_what_the_video_says(script: Any, document: Callable[...,
     assert found == video.frame_at(moments).tolist()
 
 
-@pytest.mark.parametrize("grammar", ["o1", "o1_compact"])
-@pytest.mark.parametrize("span", [(0.0, 8.0), (2.0, 6.0), (3.0, 8.0)])
-def test_drafts_are_read_as_stvg_reads_them(
-    script: Any, document: Callable[..., Any], grammar: str, span: tuple[float, float]
+def test_drafts_are_linear_in_the_interval_of_the_answer(
+    script: Any, document: Callable[..., Any]
 ) -> None:
-    video = VideoMeta("clip.mp4", 200, 100, Fraction(4), 8.0, 32)
-    frames = np.arange(0, 32, 2)
-    borders = np.concatenate([[0], frames[1:] / 4 - 1 / 8, [8]])  # as View.of has them
-    view = View(frames / 4, borders, (200, 100), (64, 32), 2)
-    inside = frames[(frames / 4 >= span[0]) & (frames / 4 < span[1])]
-    boxes = np.stack([inside, inside + 5, inside + 60, inside + 45], 1).astype(float)
-    tube = Tube(Interval(*span), inside / 4, boxes)
-    codec = find_codec(grammar)
-    assert isinstance(codec, Drafted)
-    text = codec.render(tube, view, replace(tube, boxes=boxes + np.array([8, 6, 12, 9])))
-    parsed = codec.parse(text, view)
-    assert parsed.tube is not None
-    assert parsed.draft is not None
-    assert parsed.draft.tube is not None
-    answer = Prediction(Query("x"), video, parsed.tube, "stvg_o1", "m", answer=text)
-
-    moments = np.linspace(span[0] + 0.6, span[1] - 0.6, 9)
+    steps = [{"t_s": 1.0, "box": [30, 0, 50, 10]}, {"t_s": 0.6, "box": [10, 0, 30, 10]}]
+    source = document(moving(details={"draft": steps}))  # from 0.5 s to 1.5 s
     found = script.evaluate(
-        """([source, moments]) => moments.map(
-          moment => draftAt(draftOf(source), moment, source))""",
-        [document(answer), moments.tolist()],
+        "([source, times]) => times.map(time => draftAt(draftOf(source), time, source))",
+        [source, [0.4, 0.5, 0.6, 0.7, 1.0, 1.4, 1.5]],
     )
-    # Where the interval ends with the video, frames may be placed 1/8 s (half a pixel) off; a box
-    # of the sampled frame before or behind would be 2 pixels off.
-    assert np.allclose(found, parsed.draft.tube.at(moments), atol=0.55)
+    lefts = [None if box is None else box[0] for box in found]
+    assert lefts == [None, 10, 10, pytest.approx(15), 30, 30, None]
 
 
 @pytest.mark.parametrize(
-    ("answer", "details", "expected"),
+    "draft",
+    [None, "text", 3, {}, [None, 1, "x", [], {"t_s": "1", "box": [1, 2, 3, 4]}, {"t_s": 1},
+     {"t_s": 1, "box": [1, 2, 3]}, {"t_s": 1, "box": [1, 2, 3, "4"]}, {"t_s": 1, "box": "1234"}]],
+)  # fmt: skip
+def test_what_is_no_draft_is_passed_over(script: Any, draft: Any) -> None:
+    assert script.evaluate("draftOf", {"details": {"draft": draft}}) == {"times": [], "boxes": []}
+
+
+@pytest.mark.parametrize(
+    ("details", "numbers", "track", "label"),
     [
-        ("<think>ID 3 or 4</think><answer>Target ID: 4, Time range: 1 to 2</answer>", None,
-         {"kind": "number", "value": 4}),
-        ("target id : three , time range : <t_2> to <t_9>", None, {"kind": "number", "value": 3}),
-        ("Target IDs: 1, 3, Time range: 1 to 2", None, {"kind": "number", "value": 1}),
-        ("Target ID: none", None, None),  # no number
-        (None, {"chosen": 7, "objects": []}, {"kind": "track", "value": 7}),  # as dsth
-        (None, {"candidates": [{"track": 2}, {"track": 5}]}, {"kind": "track", "value": 2}),
-        (None, {"chosen": None, "objects": []}, None),
-        (None, None, None),
+        ({"numbers": [4], "tracks": []}, [4], None, "#4"),
+        ({"numbers": [4, 9]}, [4, 9], None, "#4, #9"),
+        ({"numbers": list(range(60))}, list(range(60)), None,
+         "#0, #1, #2, #3, #4, #5 and 54 more"),
+        ({"numbers": ["4", None, 2.5, 7]}, [7], None, "#7"),
+        ({"numbers": "4"}, [], None, ""),
+        ({"chosen": 7, "objects": []}, [], 7, ""),  # as dsth
+        ({"candidates": [{"track": 2}, {"track": 5}]}, [], 2, ""),  # as track_match
+        ({"chosen": None, "objects": []}, [], None, ""),
+        (None, [], None, ""),
     ],
 )  # fmt: skip
-def test_numbers(script: Any, answer: str | None, details: Any, expected: Any) -> None:
-    source = {"answer": answer, **({} if details is None else {"details": details})}
-    assert script.evaluate("numberOf", source) == expected
+def test_numbers(script: Any, details: Any, numbers: Any, track: Any, label: str) -> None:
+    source = {} if details is None else {"details": details}
+    assert script.evaluate("numbersOf", source) == numbers
+    assert script.evaluate("trackOf", source) == track
+    assert script.evaluate("listed", numbers) == label
+
+
+def attention(**changed: Any) -> dict[str, Any]:
+    """Three maps of one row and two columns."""
+    values = base64.b64encode(bytes([0, 1, 100, 101, 200, 201])).decode()
+    return {
+        "attention": {
+            "rows": 1, "columns": 2, "times_s": [0.0, 1.0, 3.0], "values": values, **changed
+        }
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("time_s", "expected"),
+    [(0.0, [0, 1]), (0.4, [0, 1]), (0.6, [100, 101]), (1.9, [100, 101]), (2.1, [200, 201]),
+     (9.0, [200, 201]), (-1.0, [0, 1])],
+)  # fmt: skip
+def test_the_map_of_the_nearest_time_is_shown(
+    script: Any, time_s: float, expected: list[int]
+) -> None:
+    call = "([source, time]) => [...mapAt(attentionOf(source), time)]"
+    assert script.evaluate(call, [{"details": attention()}, time_s]) == expected
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"rows": 2}, {"rows": 0}, {"rows": 1.5, "columns": 4 / 3}, {"rows": "1"}, {"columns": None},
+     {"times_s": []}, {"times_s": 3}, {"times_s": [0, "1", 3]}, {"values": 7},
+     {"values": "no base64!"}, {"rows": 2**40, "columns": 2**40}],
+)  # fmt: skip
+def test_what_is_no_attention_is_passed_over(script: Any, changed: Any) -> None:
+    assert script.evaluate("attentionOf", {"details": attention(**changed)}) is None
+    assert script.evaluate("attentionOf", {"details": {"attention": changed}}) is None
+
+
+def test_a_long_signal_keeps_its_peaks(script: Any) -> None:
+    signal = [0.0] * 100_000
+    signal[777], signal[99_999] = 0.5, 1.0
+    found = script.evaluate("signalOf", {"details": {"signal": signal}})
+    assert len(found) == 1024
+    assert {at: value for at, value in enumerate(found) if value} == {7: 0.5, 1023: 1.0}
+
+
+DRAWN = """([mask, video]) => {
+  const picture = Array.from({ length: video.height }, () => Array(video.width).fill(0));
+  for (const [x, y, width, height] of rectanglesOf(mask, video)) {
+    for (let row = y; row < y + height; row++) {
+      for (let column = x; column < x + width; column++) picture[row][column] += 1;
+    }
+  }
+  return picture;
+}"""
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.98, 1.0])
+def test_masks_are_those_of_pycocotools(script: Any, share: float) -> None:
+    mask = np.random.default_rng(3).random((37, 53)) < share
+    mask[:, 20:30] |= share > 0  # whole columns, and runs longer than a group of bits
+    video = {"width": 53, "height": 37}
+    (written,) = encode_masks(mask[None])
+    found = script.evaluate(DRAWN, [written, video])
+    assert np.array_equal(found, mask.astype(int))
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [None, {"size": [2, 5], "counts": "08"}, {"size": [2, 4], "counts": "07"},
+     {"size": [2, 4], "counts": ""}, {"size": [2, 4], "counts": "0h"},
+     {"size": [2, 4], "counts": "oooooooooooooo"}, {"size": [2, 4], "counts": "\U0001f600"}],
+)  # fmt: skip
+def test_masks_that_do_not_fit_are_passed_over(script: Any, mask: Any) -> None:
+    assert script.evaluate(
+        "([mask, video]) => rectanglesOf(mask, video)", [mask, {"width": 4, "height": 2}]
+    ) == []  # fmt: skip
+
+
+def test_a_tube_of_fifty_thousand_boxes_is_extended(
+    script: Any, document: Callable[..., Any]
+) -> None:
+    """Looking at every box for every frame would be 2.5 thousand million steps."""
+    video = replace(VIDEO, duration_s=10_000.0, frames=100_000, width=100_000)
+    source = document(moving(0, 49_999, video))
+    found = script.evaluate(
+        f"source => {{ {BUILD} answer.set(answer.withEnd(99_999)); return answer.document() }}",
+        source,
+    )
+    assert len(found["boxes"]) == 100_000
+    assert found["boxes"][-1]["xyxy"] == source["boxes"][-1]["xyxy"]
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_texts_cannot_leave_their_place(files: Path, world: World) -> None:
     assert page.data["columns"][0]["documents"][0]["query"] == EVIL
     assert [tag for tag, _, _ in page.found].count("img") == 0
     assert page.texts("title") == ["<b>&.mp4 · stvg"]
-    assert len(page.texts("script")) == 7
+    assert len(page.texts("script")) == 9
 
 
 def test_the_policy_allows_the_scripts_of_the_page_and_no_others(files: Path) -> None:
@@ -256,6 +256,9 @@ def test_texts_have_contrast(theme: int) -> None:
             assert contrast(text, back) >= 4.5, (text, back)
     for text in ("accent", "warn", "bad", "good"):
         assert contrast(text, "back") >= 4.5, text
+    for text in ("bad", "good"):  # states of jobs
+        for back in ("card", "chosen"):
+            assert contrast(text, back) >= 4.5, (text, back)
     assert contrast("on-accent", "accent") >= 4.5
     assert contrast("edge", "back") >= 3  # WCAG 1.4.11: borders that show where a control is
 

@@ -20,6 +20,8 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from stvg.export.corrections import Videos
+from stvg.export.from_cvat import read_cvat
 from stvg.formats.prediction import read_prediction, read_predictions
 from stvg.serve.app import create_app
 from stvg.serve.settings import Offer, Settings
@@ -27,7 +29,7 @@ from stvg.types import Prediction
 from stvg.video.draw import PALETTE
 from stvg.view import service
 from stvg.view.parts import STATIC
-from tests.barcode import write_barcode_video
+from tests.barcode import read_number, write_barcode_video
 from tests.view.conftest import (
     PATIENCE_MS,
     drag_end,
@@ -117,6 +119,28 @@ def ask(page: Any, clip: Path, *sentences: str) -> None:
     page.get_by_role("button", name="Find").click()  # waits until the video was looked at
 
 
+def check_boxes(page: Any, answer: Prediction, color: tuple[int, int, int]) -> None:
+    """Look for the boxes of an answer in what is painted, at three times."""
+    tube = answer.tube
+    assert tube is not None
+    for row in (0, 4, -1):
+        show(page, int(answer.video.frame_at(tube.times_s[row])[0]))
+        picture = picture_of(page)
+        expected = tube.boxes[row] * picture.shape[1] / answer.video.width
+        assert painted_box(picture, color) == pytest.approx(expected.tolist(), abs=1), row
+
+
+def download_as(page: Any, title: str, path: Path) -> str:
+    """Export in a format; gives what the file is called."""
+    page.get_by_label("format of the export").select_option(title)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    name: str = download.value.suggested_filename
+    page.get_by_text(f"exported as {name}").wait_for()
+    download.value.save_as(path)
+    return name
+
+
 def test_from_a_dropped_video_to_a_saved_correction(
     serve: Callable[..., str], open_page: Callable[..., Any], world: World, tmp_path: Path
 ) -> None:
@@ -128,21 +152,15 @@ def test_from_a_dropped_video_to_a_saved_correction(
     line.get_by_text("running").wait_for()
     line.get_by_text("asking the method").wait_for()
     assert line.get_by_role("progressbar").get_attribute("max") == "2"
+    news = page.locator("#news")
+    assert news.inner_text() == f"running: {'; '.join(each.query.text for each in answers)}"
     go.touch()
     page.locator("#viewer canvas").wait_for()
     wait_for_picture(page)
 
     for number, answer in enumerate(answers):
-        tube = answer.tube
-        assert tube is not None
         page.keyboard.press(str(number + 1))
-        for row in (0, 4, -1):
-            show(page, int(answer.video.frame_at(tube.times_s[row])[0]))
-            picture = picture_of(page)
-            expected = tube.boxes[row] * picture.shape[1] / answer.video.width
-            assert painted_box(picture, PALETTE[number]) == pytest.approx(
-                expected.tolist(), abs=1
-            ), (number, row)
+        check_boxes(page, answer, PALETTE[number])
 
     before = answers[0].tube
     assert before is not None
@@ -166,6 +184,13 @@ def test_from_a_dropped_video_to_a_saved_correction(
     assert answers[1].tube is not None
     assert np.array_equal(second.tube.boxes, answers[1].tube.boxes)
 
+    assert download_as(page, "CVAT for video 1.1", tmp_path / "clip.cvat.xml") == "clip.cvat.xml"
+    tubes = {each.query: each for each in read_cvat(tmp_path / "clip.cvat.xml", Videos(clip))}
+    assert list(tubes) == [each.query.text for each in answers]
+    exported = tubes[answers[0].query.text]
+    assert exported.frames.tolist() == list(range(10, 10 + len(first.tube)))  # 1.25 s, 8 a second
+    assert np.allclose(exported.boxes, first.tube.boxes, atol=0.02)
+
     job = page.evaluate("location.hash.slice(1)")
     kept = page.evaluate(
         "path => fetch(path).then(answer => answer.json())",
@@ -185,12 +210,13 @@ def test_methods_are_compared_and_films_drawn(
     page.locator("#viewer canvas").nth(1).wait_for()
     wait_for_picture(page)
     assert page.locator("figcaption").all_inner_texts() == ["truth.py:Truth", "track_match=blobs"]
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Film of track_match=blobs").click()
-    download.value.save_as(tmp_path / "film.mp4")
+    page.get_by_label("method to export").select_option("track_match=blobs")
+    name = download_as(page, "film (MP4)", tmp_path / "film.mp4")
+    assert name == "clip.track_match_blobs.mp4"
     assert (tmp_path / "film.mp4").read_bytes()[4:8] == b"ftyp"
     page.get_by_role("button", name="Delete the job").click()
     until(page, "!document.querySelector('#jobs li')")
+    page.locator("#result").wait_for(state="hidden")
 
 
 def test_a_job_is_cancelled(
@@ -206,11 +232,78 @@ def test_a_job_is_cancelled(
 def test_what_browsers_do_not_play_is_shown_as_a_preview(
     serve: Callable[..., str], open_page: Callable[..., Any], tmp_path: Path
 ) -> None:
-    write_barcode_video(tmp_path / "old.avi", frames=10, codec="mpeg4", size=(192, 128))
+    times = [0.0, 0.1, 0.4, 0.45, 0.9, 1.0]
+    write_barcode_video(tmp_path / "old.mkv", times_s=times, pix_fmt="yuv444p", size=(192, 128))
     page = open_page(serve("track_match=blobs"))
-    ask(page, tmp_path / "old.avi", "the ball")
+    ask(page, tmp_path / "old.mkv", "the ball")
     page.locator("#viewer canvas").wait_for()
     wait_for_picture(page)
+    shown = page.evaluate("viewer.player.clock.times.slice(0, -1)")
+    assert shown == pytest.approx(times, abs=1e-3)
+    show(page, 4)
+    assert read_number(picture_of(page)) == 4
+
+
+def test_of_two_videos_the_later_one_is_taken(
+    serve: Callable[..., str], open_page: Callable[..., Any], world: World
+) -> None:
+    page = open_page(serve("track_match=blobs"))
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    page.route("**/api/videos?name=first.mp4", hold)
+    content = list(world[0].read_bytes())
+    page.evaluate(DROP, ["first.mp4", content])
+    while not held:
+        page.wait_for_timeout(20)
+    page.evaluate(DROP, ["second.mp4", content])
+    page.get_by_text("second.mp4: 256×256").wait_for()
+    with page.expect_response("**/api/videos?name=first.mp4"):
+        held[0].continue_()
+    page.wait_for_load_state("networkidle")
+    assert page.get_by_text("second.mp4: 256×256").is_visible()
+    assert page.evaluate("video.name") == "second.mp4"
+
+
+def test_pressed_twice_it_is_one_job(
+    serve: Callable[..., str], open_page: Callable[..., Any], world: World
+) -> None:
+    page = open_page(serve(offer()))
+    page.evaluate(DROP, ["clip.mp4", list(world[0].read_bytes())])
+    page.get_by_label("Sentences, one on each line").fill(world[1][0].query.text)
+    page.get_by_role("button", name="Find").dblclick()
+    page.locator("#viewer canvas").wait_for()
+    assert page.locator("#jobs li").count() == 1
+
+
+def test_corrections_are_not_lost_by_another_address(
+    serve: Callable[..., str], open_page: Callable[..., Any], world: World
+) -> None:
+    page = open_page(serve(offer()))
+    ask(page, world[0], world[1][0].query.text)
+    page.locator("#viewer canvas").wait_for()
+    wait_for_picture(page)
+    job = page.evaluate("location.hash")
+    page.get_by_role("slider", name="start of").press("ArrowRight")
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    page.evaluate("location.hash = '#another'")
+    until(page, f"location.hash === '{job}'")
+    assert "not saved" in page.locator(".facts").inner_text()
+
+
+def test_a_file_that_misses_its_place_does_not_replace_the_page(
+    serve: Callable[..., str], open_page: Callable[..., Any]
+) -> None:
+    page = open_page(serve("track_match=blobs"))
+    for kind in ("dragover", "drop"):
+        prevented = page.evaluate(
+            "kind => !document.body.dispatchEvent("
+            "new DragEvent(kind, { bubbles: true, cancelable: true }))",
+            kind,
+        )
+        assert prevented, kind
 
 
 def test_refusals_are_told(

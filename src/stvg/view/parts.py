@@ -5,5 +5,8 @@ from __future__ import annotations
 from importlib.resources import files
 
 STATIC = files("stvg.view") / "static"
-SCRIPTS = ("tube.js", "reading.js", "player.js", "stage.js", "timeline.js", "viewer.js")
+SCRIPTS = (
+    "tube.js", "mask.js", "reading.js",
+    "player.js", "stage.js", "timeline.js", "panel.js", "viewer.js",
+)  # fmt: skip
 """The viewer, in the order in which a page needs it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from copy import deepcopy
@@ -83,6 +84,26 @@ def test_the_maps_say_which_object_and_when(backbone: Any) -> None:
     assert found.details["tokens"] == {"where": 0, "when": None}
     assert (found.score, found.warnings, found.details["consistency"]) == (None, (), None)
     json.dumps(found.details)
+
+
+def test_the_map_is_shown_with_a_byte_a_cell(backbone: Any) -> None:
+    space, time = np.ones((4, 2, 3)), np.ones((4, 2, 3))
+    space[1, 0, 2], space[3, 1, 0] = 5.0, 2.0
+    found = method_of(backbone).decode(output_of(space, time), clip_of(LEFT), Query("a ball"))
+    assert found.details is not None
+    shown = found.details["attention"]
+    assert (shown["rows"], shown["columns"]) == (2, 3)
+    assert shown["times_s"] == [0.125, 0.625, 1.125, 1.625]  # a step is two frames, 1/4 s apart
+    cells = [51] * 24  # 255 * 1 / 5
+    cells[8], cells[21] = 255, 102
+    assert list(base64.b64decode(shown["values"])) == cells
+
+
+def test_a_map_of_nothing_is_shown_as_nothing(backbone: Any) -> None:
+    output = output_of(np.zeros((4, 2, 2)), np.ones((4, 2, 2)))
+    found = method_of(backbone).decode(output, clip_of(LEFT), Query("a ball"))
+    assert found.details is not None
+    assert base64.b64decode(found.details["attention"]["values"]) == bytes(16)
 
 
 def test_the_map_in_reverse_is_added(backbone: Any) -> None:

@@ -29,6 +29,8 @@ class Decision:
         signal: How much attention it draws in each of F frames, (F,) in [0, 1].
         tokens: Whose attention said where, and when; None for the mean of all.
         peaks: The highest relative attention of each token, for where and for when, (R,) each.
+        where: The map that says where, at least 0, (T, rows, columns).
+        times_s: Seconds, the mean over the frames of each step of the map, (T,).
         consistency: Likeness of the maps forwards and in reverse; None without a reverse.
     """
 
@@ -37,6 +39,8 @@ class Decision:
     signal: FloatArray
     tokens: tuple[int | None, int | None]
     peaks: tuple[FloatArray, FloatArray]
+    where: FloatArray
+    times_s: FloatArray
     consistency: float | None
 
 
@@ -76,9 +80,10 @@ def decide(
     if back is not None:
         both = (looks.relative, back.relative)
         alike = likeness(*(each.mean(0) if token is None else each[token] for each in both))
+    times_s = np.bincount(steps, clip.times_s) / np.bincount(steps)
     return Decision(
         scores, best, signal / (signal.max() + _LEAST), (token, time_token), (peaks, time_peaks),
-        alike,
+        space, times_s, alike,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ and code.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -338,6 +339,19 @@ def _details(output: Output, candidates: Candidates, found: Decision) -> dict[st
             for name, branch in _branches_of(output).items()
         },
         "consistency": None if found.consistency is None else round(found.consistency, 4),
+        "attention": _packed(found.where, found.times_s),
+    }
+
+
+def _packed(attention: FloatArray, times_s: FloatArray) -> dict[str, Any]:
+    """A map (T, rows, columns), at least 0, with a byte a cell; its highest value is 255."""
+    _, rows, columns = attention.shape
+    cells = np.round(attention * (255 / (attention.max() or 1))).astype(np.uint8)
+    return {
+        "rows": rows,
+        "columns": columns,
+        "times_s": _rounded(times_s),
+        "values": base64.b64encode(cells.tobytes()).decode("ascii"),
     }
 
 

@@ -7,13 +7,17 @@ paper does not have, teaches the grammar to a model that cannot write it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from stvg.errors import UsageError
 from stvg.methods.stvg_o1.config import StvgO1Config
 from stvg.methods.stvg_o1.drafts import draft_of
-from stvg.methods.text_answer import TextAnswer
-from stvg.rewards import StvgO1Rewards, Target
+from stvg.methods.text_answer import Encoded, TextAnswer
+from stvg.rewards import Answer, StvgO1Rewards, Target
 from stvg.text import View
 from stvg.text.drafted import Drafted
+from stvg.types import Clip
 
 
 class StvgO1(TextAnswer):
@@ -45,3 +49,17 @@ class StvgO1(TextAnswer):
         draft = draft_of(target, view.size, self.config.draft, seed)
         text: str = self.codec.render(target, view, draft)
         return text
+
+    def details(self, read: Answer, encoded: Encoded, clip: Clip) -> Mapping[str, Any] | None:
+        """``draft``: its boxes in order, ``t_s`` in seconds, ``box`` in pixels of the original."""
+        del encoded, clip
+        draft = read.parsed.draft
+        if draft is None or draft.tube is None:
+            return None
+        times_s, boxes = draft.tube.times_s.round(6), draft.tube.boxes.round(2)
+        return {
+            "draft": [
+                {"t_s": time_s, "box": box}
+                for time_s, box in zip(times_s.tolist(), boxes.tolist(), strict=True)
+            ]
+        }

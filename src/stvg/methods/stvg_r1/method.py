@@ -77,8 +77,10 @@ class StvgR1(TextAnswer):
         target: Tube | Sequence[Tube] | None = None,
         *,
         seed: int = 0,
+        outside: Tube | None = None,
     ) -> Encoded:
         """See :class:`TextAnswer`; several targets for a query about several objects."""
+        del outside
         return super().encode(clip, query, cast("Any", target), seed=seed)
 
     def truth(
@@ -137,6 +139,16 @@ class StvgR1(TextAnswer):
                 whole = Interval(0.0, clip.meta.duration_s)
                 naming = replace(naming, interval=whole, problem=None)
         return self._meant(text, naming, encoded.marked, clip.meta.times_s, encoded.view)
+
+    def details(self, read: Answer, encoded: Encoded, clip: Clip) -> Mapping[str, Any] | None:
+        """``numbers`` that the answer names, and ``tracks``: the objects that carry them."""
+        assert clip.numbered is not None
+        numbers = self.codec.parse(read.text, encoded.view).numbers
+        labels = {track.id: track.label for track in clip.numbered.tracks}
+        carried = [
+            {"track": number, "label": labels[number]} for number in numbers if number in labels
+        ]
+        return {"numbers": list(numbers), "tracks": carried} if numbers else None
 
     def _meant(
         self,

@@ -6,8 +6,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 /** An address of the video: the bytes in the page, or a file beside it. */
 function addressOf({ base64, type, link }) {
   if (link) return link;
-  const bytes = Uint8Array.from(atob(base64), letter => letter.codePointAt(0));
-  return URL.createObjectURL(new Blob([bytes], { type }));
+  return URL.createObjectURL(new Blob([bytesOf(base64)], { type }));
 }
 
 const viewer = new Viewer(document.getElementById("viewer"), {

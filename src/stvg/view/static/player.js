@@ -1,8 +1,9 @@
 "use strict";
 /* The video and its clock: which frame is on screen now, to the frame.
 
-   Browsers with requestVideoFrameCallback say which frame they show (mediaTime); for others
-   currentTime is read before every repaint. Seeking aims at the middle of a frame, so that rounding
+   Browsers with requestVideoFrameCallback say when they show another frame (mediaTime); for others
+   currentTime is read before every repaint. On a busy machine that may be old news; a VideoFrame
+   says what a canvas would get now. Seeking aims at the middle of a frame, so that rounding
    never lands on its neighbour. Containers may start at another time than 0: what the first frame
    says is taken for the start (which currentTime does not tell). */
 
@@ -23,7 +24,9 @@ class Player extends EventTarget {
     const tellState = () => this.dispatchEvent(new Event("state"));
     for (const event of ["play", "pause", "ended"]) video.addEventListener(event, tellState);
     video.addEventListener("play", () => this.#target = null);
-    for (const event of ["loadeddata", "seeked"]) video.addEventListener(event, () => this.#tell());
+    for (const event of ["loadeddata", "seeked"]) {
+      video.addEventListener(event, () => this.#show(null));
+    }
     if ("requestVideoFrameCallback" in HTMLVideoElement.prototype) this.#watchFrames();
     else this.#watchClock();
   }
@@ -66,14 +69,24 @@ class Player extends EventTarget {
     requestAnimationFrame(look);
   }
 
-  #show(mediaTime) {
-    this.#origin ??= mediaTime;
-    this.frame = this.clock.at(mediaTime - this.#origin);
-    this.#tell();
+  /** A frame may be announced before it can be drawn; then "seeked" comes behind it, with null. */
+  #show(announced) {
+    const time = (this.hasPicture ? this.#timeOfPicture() : null) ?? announced;
+    if (time !== null) {
+      this.#origin ??= time;
+      this.frame = this.clock.at(time - this.#origin);
+    }
+    if (this.hasPicture) this.dispatchEvent(new Event("frame"));
   }
 
-  /** A frame may be announced before it can be drawn; then "seeked" comes behind it. */
-  #tell() {
-    if (this.hasPicture) this.dispatchEvent(new Event("frame"));
+  /** The time of the picture that a canvas would get now, or null where the browser keeps it. */
+  #timeOfPicture() {
+    try {
+      const picture = new VideoFrame(this.video), { timestamp } = picture;
+      picture.close();
+      return timestamp / 1e6;
+    } catch {
+      return null; // an older browser, or a local file that shows another one
+    }
   }
 }

@@ -1,11 +1,15 @@
 "use strict";
-/* What methods have to show beside their boxes: thinking, drafts, numbers, attention over time.
+/* What methods have to show beside their boxes: drafts, numbers, attention, thinking.
 
-   Read from "answer" and "details" of a prediction, for the eye only; what an answer *means* is
-   decided when it is made, in stvg.text. An answer in another form shows as plain text, and details
-   of another form, which may be anybody's, as JSON. */
+   Read from "details" of a prediction, where docs/formats.md says what stands, and thinking from
+   its "answer". Details may be anybody's: what has another form is passed over here and shows as
+   JSON. */
 
-const WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+const MOST_CELLS = 1024; // rows or columns of a map, and cells of a strip
+const MOST_LISTED = 6; // numbers in a label
+
+const bytesOf = base64 => Uint8Array.from(atob(base64), letter => letter.codePointAt(0));
+const isBox = value => Array.isArray(value) && value.length === 4 && value.every(Number.isFinite);
 
 /** The text of a model in two: what it thought, and the rest. Either may be empty. */
 function thinkingOf(source) {
@@ -15,74 +19,78 @@ function thinkingOf(source) {
   return { thinking: thoughts.filter(Boolean).join("\n\n"), rest: text.replace(block, "").trim() };
 }
 
-/** By which number the method knows the object: {kind: "number" or "track", value}, or null. */
-function numberOf(source) {
-  const named = /target\s+ids?\s*:?\s*(\d+|[a-z]+)/gi;
-  const said = [...thinkingOf(source).rest.matchAll(named)].at(-1)?.[1].toLowerCase();
-  const painted = WORDS.indexOf(said) + 1 || Number.parseInt(said, 10);
-  if (Number.isInteger(painted)) return { kind: "number", value: painted };
+/** The painted numbers that the answer names, none for most methods. */
+function numbersOf(source) {
+  const numbers = source.details?.numbers;
+  return Array.isArray(numbers) ? numbers.filter(Number.isInteger) : [];
+}
+
+/** Numbers in a few words: "#4, #9". */
+function listed(numbers) {
+  const shown = numbers.slice(0, MOST_LISTED).map(number => `#${number}`).join(", ");
+  return numbers.length > MOST_LISTED ? `${shown} and ${numbers.length - MOST_LISTED} more` : shown;
+}
+
+/** Number of the track that was chosen, or null. */
+function trackOf(source) {
   const chosen = source.details?.chosen ?? source.details?.candidates?.[0]?.track;
-  return Number.isInteger(chosen) ? { kind: "track", value: chosen } : null;
+  return Number.isInteger(chosen) ? chosen : null;
 }
 
-/** Boxes that the model drafted before its answer, as [time, xyxy] in order; none for most. */
+/** Boxes that the model drafted before its answer, in order of time: {times, boxes}. */
 function draftOf(source) {
-  const text = source.answer ?? "";
-  const inSeconds = /<think[_ ]bbox>([\s\S]*?)(?:<\/?[a-z]|$)/i.exec(text);
-  if (inSeconds) return draftInSeconds(inSeconds[1], source.video);
-  const inFrames = /<think>((?:\s*<t_\d+>[\s\d]*)+)/.exec(text);
-  return inFrames && source.start_s !== null ? draftInFrames(inFrames[1], text, source) : [];
+  const found = source.details?.draft;
+  const steps = (Array.isArray(found) ? found : [])
+    .filter(step => Number.isFinite(step?.t_s) && isBox(step.box))
+    .sort((a, b) => a.t_s - b.t_s);
+  return { times: steps.map(step => step.t_s), boxes: steps.map(step => step.box) };
 }
 
-/** "5.[405, 62, 561, 237], ...": seconds, thousandths of the picture. */
-function draftInSeconds(list, video) {
-  return [...list.matchAll(/(\d+)\.?\s*\[([^\[\]]*)\]/g)]
-    .map(([, second, box]) => [
-      Math.min(Number(second), video.duration_s), scaled(box.split(","), 1000, video)])
-    .filter(([, box]) => box);
+/** The draft at a time, linear between its boxes; null outside the interval of the answer. */
+function draftAt({ times, boxes }, time, source) {
+  if (!times.length || time < source.start_s || time >= source.end_s) return null;
+  const before = lastUpTo(times, time), after = before + 1;
+  if (before < 0) return boxes[0];
+  if (after === times.length) return boxes[before];
+  const share = (time - times[before]) / (times[after] - times[before]);
+  return boxes[before].map((value, i) => value + (boxes[after][i] - value) * share);
 }
 
-/** "<t_4> 10 20 30 40 ...": sampled frames, percent. A box stands for the middle of the frames of
-    its step; when those are follows from the interval, where frames are spread evenly. */
-function draftInFrames(list, text, source) {
-  const span = /<time>\s*<t_(\d+)>\s*<t_(\d+)>/.exec(text)?.slice(1).map(Number);
-  if (!span || span[1] <= span[0]) return [];
-  const rows = [...list.matchAll(/<t_(\d+)>([\s\d]*)/g)]
-    .map(([, frame, box]) => [Number(frame), box]);
-  const [first, end] = span, [above, below] = source.video.fps.split("/").map(Number);
-  const step = rows.length > 1 ? rows[1][0] - rows[0][0] : end - first;
-  const apart = (source.end_s - source.start_s) / (end - first); // seconds between sampled frames
-  const lead = (apart - (below || 1) / above) / 2; // from where a frame begins to count to itself
-  const time = frame => {
-    const middle = (Math.max(frame, first) + Math.min(frame + step, end) - 1) / 2;
-    return source.start_s + (middle - first) * apart + lead;
-  };
-  return rows
-    .map(([frame, box]) => [time(frame), scaled(box.trim().split(/\s+/), 100, source.video)])
-    .filter(([, box]) => box);
-}
-
-/** Four texts as a box in pixels, or null. */
-function scaled(texts, units, video) {
-  const numbers = texts.map(Number);
-  if (numbers.length !== 4 || numbers.some(Number.isNaN)) return null;
-  return numbers.map((value, i) => value / units * (i % 2 ? video.height : video.width));
-}
-
-/** The draft at a time, linear between its boxes; null outside the interval. */
-function draftAt(draft, time, source) {
-  if (!draft.length || time < source.start_s || time >= source.end_s) return null;
-  const after = draft.findIndex(([each]) => each >= time);
-  if (after === 0) return draft[0][1];
-  if (after < 0) return draft.at(-1)[1];
-  const [[from, a], [to, b]] = [draft[after - 1], draft[after]];
-  return a.map((value, i) => value + (b[i] - value) * (time - from) / (to - from));
-}
-
-/** How much attention the object draws over the whole video, numbers in [0, 1], or none. */
+/** Where the model looks: {rows, columns, times, cells, lowest}, maps of bytes, or null. */
 function attentionOf(source) {
+  const { rows, columns, times_s: times, values } = source.details?.attention ?? {};
+  const isSize = value => Number.isInteger(value) && value > 0 && value <= MOST_CELLS;
+  if (!isSize(rows) || !isSize(columns) || typeof values !== "string") return null;
+  if (!Array.isArray(times) || !times.length || !times.every(Number.isFinite)) return null;
+  try {
+    const cells = bytesOf(values);
+    if (cells.length !== times.length * rows * columns) return null;
+    return { rows, columns, times, cells, lowest: cells.reduce((a, b) => Math.min(a, b)) };
+  } catch {
+    return null; // not base64
+  }
+}
+
+/** The bytes of the map whose time is nearest. */
+function mapAt({ rows, columns, times, cells }, time) {
+  const before = Math.max(lastUpTo(times, time), 0);
+  const after = Math.min(before + 1, times.length - 1);
+  const step = time - times[before] <= times[after] - time ? before : after;
+  return cells.subarray(step * rows * columns, (step + 1) * rows * columns);
+}
+
+/** How much attention the object draws over the whole video, numbers in [0, 1], or none.
+
+    Of a long video each number is the highest of its stretch. */
+function signalOf(source) {
   const signal = source.details?.signal;
-  return Array.isArray(signal) ? signal.map(value => Number(value) || 0) : [];
+  if (!Array.isArray(signal)) return [];
+  const count = Math.min(signal.length, MOST_CELLS), found = new Array(count).fill(0);
+  signal.forEach((value, i) => {
+    const cell = Math.floor(i * count / signal.length);
+    found[cell] = Math.max(found[cell], clamp(Number(value) || 0, 0, 1));
+  });
+  return found;
 }
 
 /** The objects that were weighed, best first: [{name, score, isChosen}]. */

@@ -8,16 +8,21 @@ const ENDED = ["done", "failed", "cancelled"];
 const byId = id => document.getElementById(id);
 const wait = ms => new Promise(resolve => setTimeout(resolve, ms));
 
-/** A call of the API; refusals become errors with the service's own words. */
-async function call(path, options = {}) {
+/** What the API answers; refusals become errors with the service's own words. */
+async function reach(path, options = {}) {
   const answer = await fetch(path, options).catch(() => {
     throw new Error("the service does not answer; is it still running?");
   });
+  if (answer.ok) return answer;
   if (answer.status === 401) showSignIn();
-  if (answer.status === 204) return null;
-  const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(body.detail ?? `the service answered ${answer.status}`);
-  return body;
+  const { detail } = await answer.json().catch(() => ({}));
+  throw new Error(detail ?? `the service answered ${answer.status}`);
+}
+
+/** A value from the API, or null where there is none. */
+async function call(path, options = {}) {
+  const answer = await reach(path, options);
+  return answer.status === 204 ? null : answer.json();
 }
 
 const send = (path, value) => call(path, {
@@ -45,9 +50,15 @@ byId("sign-in").addEventListener("submit", async event => {
 /* Asking: a video, sentences, methods. */
 
 let video = null; // what the service says about the chosen one
+let isAsking = false;
+let takes = 0; // counts them, so that of two uploads the later one wins
 const ask = byId("ask"), drop = byId("drop"), findButton = ask.querySelector("button");
 
-function showAbout({ methods }) {
+/** Tell those who hear the page what changed. */
+const tell = text => byId("news").textContent = text;
+
+function showAbout({ methods, formats }) {
+  showFormats(formats);
   byId("methods").replaceChildren(byId("methods").querySelector("legend"), ...methods.map(
     ({ name }, number) => make("label", {}, make("input",
       { type: "checkbox", value: name, checked: number === 0 }), ` ${name}`)));
@@ -60,7 +71,9 @@ function upload(file, progress) {
     request.open("POST", `/api/videos?name=${encodeURIComponent(file.name)}`);
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.responseType = "json";
-    request.upload.onprogress = event => progress(event.loaded / event.total);
+    request.upload.onprogress = event => {
+      if (event.lengthComputable) progress(event.loaded / event.total);
+    };
     request.onerror = () => reject(new Error("the upload broke off; try again"));
     request.onload = () => request.status < 300 ? resolve(request.response)
       : reject(new Error(request.response?.detail ?? `the service answered ${request.status}`));
@@ -69,17 +82,23 @@ function upload(file, progress) {
 }
 
 async function take(file) {
-  const bar = drop.querySelector("progress");
+  const bar = drop.querySelector("progress"), mine = ++takes;
   say("");
   findButton.disabled = true;
   byId("chosen").textContent = `Uploading ${file.name}`;
+  bar.value = 0;
   bar.hidden = false;
+  const progress = share => { if (mine === takes) bar.value = share; };
   try {
-    video = await lookedAt(await upload(file, share => bar.value = share));
+    const found = await lookedAt(await upload(file, progress));
+    if (mine !== takes) return;
+    video = found;
     byId("chosen").textContent = `${video.name}: ${video.width}×${video.height}, `
       + `${seconds(video.duration_s)}. Choose another`;
     findButton.disabled = false;
+    tell(`${video.name} is uploaded`);
   } catch (error) {
+    if (mine !== takes) return;
     byId("chosen").textContent = "Drop a video here, or choose one";
     say(error.message);
   }
@@ -109,11 +128,17 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 
+for (const kind of ["dragover", "drop"]) { // beside the place: the page stays
+  addEventListener(kind, event => event.preventDefault());
+}
+
 ask.addEventListener("submit", async event => {
   event.preventDefault();
   const queries = byId("sentences").value.split("\n").map(line => line.trim()).filter(Boolean);
   const methods = [...byId("methods").querySelectorAll("input:checked")].map(each => each.value);
   if (!methods.length) return say("choose at least one method");
+  if (isAsking) return; // pressed twice it is one job
+  isAsking = true;
   say("");
   try {
     const job = await send("/api/jobs", { video: video.id, queries, methods });
@@ -121,6 +146,7 @@ ask.addEventListener("submit", async event => {
   } catch (error) {
     say(error.message);
   }
+  isAsking = false;
 });
 
 /* Jobs: how they go, in step with the service's events. */
@@ -161,6 +187,7 @@ class JobLine {
       this.#progress.value = job.progress.done;
     } else this.#progress.removeAttribute("value");
     if (job.state === this.#state) return;
+    if (this.#state) tell(`${job.state}: ${job.queries.join("; ")}`);
     this.#state = job.state;
     this.#buttons.replaceChildren(...this.#actionsOf(job));
     if (job.state === "done" && this.opens) open(job.id);
@@ -177,6 +204,7 @@ class JobLine {
     const remove = button("Delete", async () => {
       await call(`/api/jobs/${job.id}`, { method: "DELETE" });
       this.element.remove();
+      if (location.hash === `#${job.id}`) location.hash = "";
     });
     return job.state === "done" ? [button("Open", async () => open(job.id)), remove] : [remove];
   }
@@ -185,6 +213,7 @@ class JobLine {
 /* The result of a job, in the viewer. The address names it, so that it survives a reload. */
 
 let viewer = null;
+let shownJob = ""; // its id
 let shows = 0; // counts them, so that of two at once the later one wins
 
 function open(id) {
@@ -192,28 +221,37 @@ function open(id) {
 }
 
 async function show(id) {
-  if (viewer?.hasUnsaved && !confirm("Corrections are not saved. Go on without them?")) return;
+  if (viewer?.hasUnsaved && !confirm("Corrections are not saved. Go on without them?")) {
+    history.replaceState(null, "", `#${shownJob}`);
+    return;
+  }
   const mine = ++shows;
+  shownJob = id;
   viewer?.close();
   viewer = null;
   byId("result").hidden = !id;
   for (const line of byId("jobs").children) line.classList.toggle("open", line.dataset.job === id);
+  byId("export").hidden = true;
   if (!id) return;
   byId("about").textContent = "Loading …";
   try {
-    const job = await call(`/api/jobs/${id}`);
+    const job = await call(`/api/jobs/${encodeURIComponent(id)}`);
     const methods = job.methods.filter(name => !(name in job.problems));
+    if (job.state !== "done" || !methods.length) {
+      throw new Error(`this job has nothing to show: ${job.reason ?? job.state}`);
+    }
     const columns = await Promise.all(methods.map(async name => ({ title: name,
       documents: (await call(pathOf(job, "predictions", name))).predictions })));
     const shown = await playable(job.video);
+    const { times_s: times } = await call(`/api/videos/${job.video}/times`);
     if (mine !== shows) return;
     byId("about").textContent = [shown.name, ...methods].join(" · ");
-    byId("films").replaceChildren(...methods.map(name => filmButton(job, name)));
     viewer = new Viewer(byId("viewer"), {
-      video: columns[0].documents[0].video, src: shown.watch, columns,
+      video: columns[0].documents[0].video, src: shown.watch, columns, times,
       save: ({ document: corrected, column, index }) =>
         save(job, methods[column], index, corrected),
     });
+    offerExport(job, shown, methods);
     viewer.controls.play.focus({ preventScroll: true }); // not on "Find": Space shall play
     byId("result").scrollIntoView();
   } catch (error) {
@@ -226,15 +264,19 @@ async function show(id) {
 const pathOf = (job, part, method) =>
   `/api/jobs/${job.id}/${part}?method=${encodeURIComponent(method)}`;
 
-/** The video once the browser can play it: as it is, or as a preview that the service makes. */
+/** The video once the browser can play it: as it is, or as a preview that the service makes.
+
+    One that failed before is made once more. */
 async function playable(id) {
-  for (;;) {
+  for (let isNew = false;;) {
     const found = await call(`/api/videos/${id}`);
     if (found.watch) return found;
-    const jobs = await call(`/api/jobs?video=${id}`);
+    const jobs = await call(`/api/jobs?video=${id}&limit=1000`);
     const making = jobs.find(({ kind }) => kind === "preview");
     if (making && making.state !== "done" && ENDED.includes(making.state)) {
-      throw new Error(`there is no preview to play: ${making.reason ?? making.state}`);
+      if (isNew) throw new Error(`there is no preview to play: ${making.reason ?? making.state}`);
+      await send(`/api/videos/${id}/preview`, {});
+      isNew = true;
     }
     byId("about").textContent = `${found.name}: making a preview that the browser can play …`;
     await wait(LOOK_AGAIN_MS);
@@ -246,27 +288,60 @@ async function save(job, method, index, corrected) {
   return `saved as version ${version}`;
 }
 
-/** A button that has a film drawn and then becomes the link to it. */
-function filmButton(job, method) {
-  const button = make("button", { type: "button" }, `Film of ${method}`);
-  button.addEventListener("click", async () => {
-    button.disabled = true;
-    try {
-      let drawing = await send(pathOf(job, "overlay", method), {});
-      while (!ENDED.includes(drawing.state)) {
-        button.textContent = `drawing the film of ${method} …`;
-        await wait(LOOK_AGAIN_MS);
-        drawing = await call(`/api/jobs/${drawing.id}`);
-      }
-      if (drawing.state !== "done") throw new Error(drawing.reason ?? drawing.state);
-      make("a", { href: pathOf(job, "overlay", method), download: `${method}.mp4` }).click();
-    } catch (error) {
-      viewer.say(`no film: ${error.message}`);
+/* Files to take along: what annotation tools read, and the film. */
+
+const FILM = "film";
+
+/** Offer what the service can make of the result that is shown. */
+function offerExport(job, shown, methods) {
+  byId("export").hidden = false;
+  byId("whose").replaceChildren(...methods.map(name => new Option(name, name)));
+  byId("whose").parentElement.hidden = methods.length === 1;
+  byId("export").onsubmit = event => {
+    event.preventDefault();
+    exportFile(job, shown.name, byId("whose").value, byId("format").value);
+  };
+}
+
+function showFormats(formats) {
+  byId("format").replaceChildren(
+    ...formats.map(({ name, title }) => new Option(title, name)), new Option("film (MP4)", FILM));
+}
+
+async function exportFile(job, video, method, format) {
+  const button = byId("export").querySelector("button"), target = viewer;
+  button.disabled = true;
+  try {
+    if (format === FILM) {
+      target.say(`drawing the film of ${method} …`);
+      await drawFilm(job, method);
     }
-    button.textContent = `Film of ${method}`;
-    button.disabled = false;
-  });
-  return button;
+    const answer = await reach(format === FILM ? pathOf(job, "overlay", method)
+      : `${pathOf(job, "export", method)}&to=${encodeURIComponent(format)}`);
+    const name = nameOf(answer) ?? `${stemOf(video)}.${method}.mp4`;
+    saveAs(await answer.blob(), name);
+    const left = target.hasUnsaved ? "; corrections that are not saved are not in it" : "";
+    target.say(`exported as ${safe(name)}${left}`);
+  } catch (error) {
+    target.say(`not exported: ${error.message}`);
+  }
+  button.disabled = false;
+}
+
+/** What the service calls a file, or null. */
+function nameOf(answer) {
+  const named = /filename\*=UTF-8''([^;]+)/.exec(answer.headers.get("content-disposition"))?.[1];
+  return named ? decodeURIComponent(named) : null;
+}
+
+/** Have the film of a method's answers drawn, and wait for it. */
+async function drawFilm(job, method) {
+  let drawing = await send(pathOf(job, "overlay", method), {});
+  while (!ENDED.includes(drawing.state)) {
+    await wait(LOOK_AGAIN_MS);
+    drawing = await call(`/api/jobs/${drawing.id}`);
+  }
+  if (drawing.state !== "done") throw new Error(drawing.reason ?? drawing.state);
 }
 
 async function begin() {

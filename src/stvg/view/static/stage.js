@@ -2,12 +2,14 @@
 /* One picture: the frame that is shown, with the boxes of one method's answers.
 
    Frame and boxes are painted together on one canvas, so they cannot be out of step, and several
-   stages show several methods on the one video that plays. The box of the chosen answer can be
-   moved and resized while the video stands still. */
+   stages show several methods on the one video that plays. Under the boxes lie masks, drafts and
+   the attention for the chosen sentence. The box of the chosen answer can be moved and resized
+   while the video stands still. */
 
 // Okabe and Ito, as on overlay films: told apart with every kind of colour blindness.
 const COLORS = ["#e69f00", "#56b4e9", "#009e73", "#d55e00", "#cc79a7", "#f0e442", "#0072b2"];
 const CORNERS = [[0, 0], [0.5, 0], [1, 0], [1, 0.5], [1, 1], [0.5, 1], [0, 1], [0, 0.5]];
+const HANDLE = 12; // pixels
 const CURSORS = ["nwse", "ns", "nesw", "ew", "nwse", "ns", "nesw", "ew"];
 
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -30,22 +32,27 @@ function make(tag, attributes = {}, ...children) {
 /** A canvas, the answers on it, and the handles of the chosen one. */
 class Stage {
   #canvas = make("canvas", { role: "img" });
+  #map = make("canvas"); // a pixel a cell of attention
   #edited = make("div", { class: "box", tabindex: 0, role: "group", hidden: true });
 
   /**
    * @param player What is shown.
    * @param size {width, height} of the video in pixels, as boxes have it.
-   * @param rows The answers shown here: [{answer, color, label, draft}].
+   * @param rows The answers shown here: [{answer, color, label, draft, attention}].
    * @param chosen Gives the row whose box may be edited, or null.
    * @param changed Called after an edit.
    */
   constructor(player, size, rows, chosen, changed) {
-    Object.assign(this, { player, size, rows, chosen, changed });
+    Object.assign(this, { player, size, rows, chosen, changed, showsHeat: true });
     this.element = make("div", { class: "stage" }, this.#canvas, this.#edited);
     this.element.style.setProperty("--ratio", size.width / size.height);
     CORNERS.forEach(([x, y], i) => {
       const handle = make("span", { class: "handle" });
-      handle.style.cssText = `left:${100 * x}%;top:${100 * y}%;cursor:${CURSORS[i]}-resize`;
+      Object.assign(handle.style, { left: `${100 * x}%`, top: `${100 * y}%`,
+        marginLeft: `${(x - 1) * HANDLE}px`, marginTop: `${(y - 1) * HANDLE}px`,
+        cursor: `${CURSORS[i]}-resize` }); // outside, so that a small box can still be moved
+      handle.style.setProperty("--x", 2 * x - 1);
+      handle.style.setProperty("--y", 2 * y - 1);
       handle.addEventListener("pointerdown", event => this.#drag(event, [x, y]));
       this.#edited.append(handle);
     });
@@ -63,7 +70,11 @@ class Stage {
     context.fillRect(0, 0, width, height);
     if (this.player.hasPicture) context.drawImage(this.player.video, 0, 0, width, height);
     const { frame } = this.player, chosen = this.chosen();
-    for (const row of this.rows) this.#drawRow(context, row, frame, row === chosen);
+    if (this.showsHeat) this.#drawHeat(context, chosen.answer.query);
+    for (const row of this.rows) this.#drawMask(context, row, frame);
+    const topmost = [...this.rows].sort((a, b) => (a === chosen) - (b === chosen));
+    for (const row of topmost) this.#drawBoxes(context, row, frame, row === chosen);
+    for (const row of topmost) this.#drawLabel(context, row, frame);
     this.#describe(frame);
     this.#place(chosen, frame);
   }
@@ -82,14 +93,46 @@ class Stage {
     this.draw();
   }
 
-  #drawRow(context, { answer, color, label, draft }, frame, isChosen) {
+  /** Where the model looks for a sentence: clear where that is least in the whole video, red, and
+      yellow where it is most. */
+  #drawHeat(context, query) {
+    const { attention } = this.rows.find(row => row.attention && row.answer.query === query) ?? {};
+    if (!attention) return;
+    const { rows, columns, lowest } = attention, picture = new ImageData(columns, rows);
+    mapAt(attention, this.player.time).forEach((value, i) => {
+      const share = (value - lowest) / (255 - lowest || 1);
+      picture.data.set([255, share * 220, 40, share * 150], 4 * i);
+    });
+    Object.assign(this.#map, { width: columns, height: rows });
+    this.#map.getContext("2d").putImageData(picture, 0, 0);
+    context.drawImage(this.#map, 0, 0, this.#canvas.width, this.#canvas.height);
+  }
+
+  #drawMask(context, { answer, color }, frame) {
+    const rectangles = rectanglesOf(answer.boxAt(frame)?.mask, this.size);
+    if (!rectangles.length) return;
+    const { width, height } = this.#canvas, path = new Path2D();
+    for (const rectangle of rectangles) path.rect(...rectangle);
+    context.save();
+    context.scale(width / this.size.width, height / this.size.height);
+    context.globalAlpha = 0.4;
+    context.fillStyle = color;
+    context.fill(path);
+    context.restore();
+  }
+
+  #drawBoxes(context, { answer, color, draft }, frame, isChosen) {
     const box = answer.boxAt(frame);
     const drafted = draftAt(draft, this.player.time, answer.source);
     const sharp = window.devicePixelRatio || 1;
     if (drafted) this.#frame(context, drafted, color, 2 * sharp, [5 * sharp, 4 * sharp]);
-    if (!box) return;
-    this.#frame(context, box.xyxy, color, (isChosen ? 3 : 2) * sharp, []);
-    this.#label(context, box.xyxy, color, label, 13 * sharp);
+    if (box) this.#frame(context, box.xyxy, color, (isChosen ? 3 : 2) * sharp, []);
+  }
+
+  #drawLabel(context, { answer, color, label }, frame) {
+    const box = answer.boxAt(frame);
+    const sharp = window.devicePixelRatio || 1;
+    if (box) this.#label(context, box.xyxy, color, label, 13 * sharp);
   }
 
   /** A rectangle in a colour, on a dark rim that shows on any picture. */

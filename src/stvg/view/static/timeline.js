@@ -1,6 +1,8 @@
 "use strict";
 /* One row an answer under the picture: when, how sure, and handles to correct the interval. */
 
+const MARKS_APART = 1 / 500; // of the duration
+
 const seconds = time => `${time.toFixed(2)} s`;
 
 /** Rows in the order of the sentences, below each other those of several methods. */
@@ -36,7 +38,7 @@ class Timeline {
     const badge = make("span", { class: "badge" }, String(number));
     Object.assign(badge.style, { background: color, color: inkOn(color) });
     return make("div", { class: "group" },
-      make("h3", {}, badge, query), ...rows.map(row => this.#row(row, query)));
+      make("h2", {}, badge, query), ...rows.map(row => this.#row(row, query)));
   }
 
   #row(row, query) {
@@ -47,7 +49,7 @@ class Timeline {
     const start = this.#handle(row, "start", `start ${where}`);
     const end = this.#handle(row, "end", `end ${where}`);
     const keys = make("div", { class: "keys", "aria-hidden": "true" });
-    const heat = heatOf(attentionOf(row.answer.source));
+    const heat = heatOf(signalOf(row.answer.source));
     const track = make("div", { class: "track" }, ...heat, bar, keys, start, end);
     track.style.setProperty("--color", row.color);
     track.addEventListener("pointerdown", event => this.#seek(event, track, row));
@@ -79,10 +81,9 @@ class Timeline {
       part[side].setAttribute("aria-valuenow", state[side]);
       part[side].setAttribute("aria-valuetext", `${seconds(state[side])}, frame ${frame}`);
     }
-    for (const key of state.keys.keys()) {
-      if (!answer.holds(key)) continue;
+    for (const share of marksOf(answer, this.player.clock)) {
       const mark = make("i");
-      mark.style.left = percent(this.player.clock.time(key));
+      mark.style.left = `${100 * share}%`;
       part.keys.append(mark);
     }
   }
@@ -135,6 +136,17 @@ class Timeline {
   }
 }
 
+/** Where keyframes are, shares of the duration; of those that would lie on each other the first. */
+function marksOf(answer, clock) {
+  const shares = [...answer.state.keys.keys()].filter(key => answer.holds(key))
+    .map(key => clock.time(key) / clock.duration).sort((a, b) => a - b);
+  const found = [];
+  for (const share of shares) {
+    if (!found.length || share - found.at(-1) >= MARKS_APART) found.push(share);
+  }
+  return found;
+}
+
 /** The border between two frames (0 is the start of the video) that is nearest to a time. */
 function nearestBorder(clock, time) {
   const frame = clock.at(time);
@@ -143,11 +155,12 @@ function nearestBorder(clock, time) {
 
 /** Interval, confidence and number in a few words. */
 function factsOf(answer) {
-  const { state, source } = answer, number = numberOf(source);
+  const { state, source } = answer, numbers = numbersOf(source), track = trackOf(source);
   const interval = `${state.start?.toFixed(2)}–${state.end?.toFixed(2)} s`;
   const facts = [answer.isFound ? interval : "not found"];
   if (source.score !== null) facts.push(`confidence ${source.score.toFixed(2)}`);
-  if (number) facts.push(`${number.kind} ${number.value}`);
+  if (numbers.length) facts.push(listed(numbers));
+  else if (track !== null) facts.push(`track ${track}`);
   if (answer.isChanged) facts.push("not saved");
   return facts.join(" · ");
 }
@@ -159,7 +172,7 @@ function heatOf(signal) {
     "aria-label": "attention on the object over the video" });
   for (const value of signal) {
     const cell = make("i");
-    cell.style.opacity = clamp(value, 0, 1).toFixed(3);
+    cell.style.opacity = value.toFixed(3);
     strip.append(cell);
   }
   return [strip];

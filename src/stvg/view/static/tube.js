@@ -10,6 +10,16 @@ const SAME_FRAME_S = 5e-4; // players round the times of frames
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
+/** Index of the last of ascending values that is not above a limit; -1 where all are. */
+function lastUpTo(values, limit) {
+  let low = -1, high = values.length - 1;
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (values[middle] <= limit) low = middle; else high = middle - 1;
+  }
+  return low;
+}
+
 /** When each frame of a video is shown. */
 class FrameClock {
   /**
@@ -35,12 +45,8 @@ class FrameClock {
 
   /** The frame that is on screen at a time. */
   at(time) {
-    let low = 0, high = this.frames - 1;
-    while (low < high) {
-      const middle = Math.ceil((low + high) / 2);
-      if (this.times[middle] <= time + SAME_FRAME_S) low = middle; else high = middle - 1;
-    }
-    return Math.max(low, 0);
+    const found = Math.min(lastUpTo(this.times, time + SAME_FRAME_S), this.frames - 1);
+    return Math.max(found, 0);
   }
 
   /** A constant rate where it fits what is known, else known times and even steps between them. */
@@ -225,15 +231,16 @@ class Answer {
     return [before, after];
   }
 
-  /** The box of the nearest frame that has one. */
+  /** The box of the nearest frame that has one; the given ones follow on each other. */
   #nearest(frame) {
-    let best = null, box = null;
-    for (const [each, xyxy] of [
-      ...[...this.#given].map(([number, given]) => [number, given.xyxy]), ...this.state.keys,
-    ]) {
-      if (best === null || Math.abs(each - frame) <= best) {
-        [best, box] = [Math.abs(each - frame), xyxy];
-      }
+    const { boxes } = this.#source;
+    let best = Infinity, box = null;
+    if (boxes.length) {
+      const nearest = clamp(frame, boxes[0].frame, boxes.at(-1).frame);
+      [best, box] = [Math.abs(nearest - frame), this.#given.get(nearest).xyxy];
+    }
+    for (const [key, xyxy] of this.state.keys) {
+      if (Math.abs(key - frame) <= best) [best, box] = [Math.abs(key - frame), xyxy];
     }
     return box;
   }

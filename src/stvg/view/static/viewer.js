@@ -1,12 +1,13 @@
 "use strict";
-/* The viewer: pictures, controls, timeline and the panel of the chosen answer, and the keys. */
+/* The viewer: pictures, controls, timeline and panel put together, and the keys. */
 
 const KEYS = [
   ["Space", "play or pause"],
   ["← →", "one frame back or on; with Shift one second"],
   ["Home End", "first and last frame of the answer"],
-  ["1 … 9", "choose a sentence; again for its next method"],
+  ["1 … 9, 0", "choose a sentence, 0 the tenth; again for its next method"],
   ["[ ]", "let the answer start or end with this frame"],
+  ["H", "show or hide the heat of attention"],
   ["B", "go to the box: then arrows move it, with Alt they resize it, Shift is ten pixels"],
   ["Delete", "remove the keyframe here"],
   ["Ctrl Z, Ctrl Shift Z", "undo, redo"],
@@ -43,10 +44,10 @@ class Viewer {
     this.timeline = new Timeline(this.player, this.groups, row => this.choose(row), changed);
     this.controls = this.#controls();
     this.message = make("p", { class: "message", role: "status" });
-    this.panel = make("section", { class: "panel", "aria-label": "the chosen answer" });
+    this.panel = new Panel(this);
     this.help = helpDialog();
     root.replaceChildren(this.video, this.#pictures(), this.controls.element, this.message,
-      this.timeline.element, this.panel, this.help);
+      this.timeline.element, this.panel.element, this.help);
     this.player.addEventListener("frame", () => this.#drawFrame());
     this.player.addEventListener("state", () => this.#drawFrame());
     this.video.addEventListener("error", () => {
@@ -78,10 +79,64 @@ class Viewer {
     this.message.textContent = text;
   }
 
+  /** Change the chosen answer. */
+  set(state) {
+    this.chosen.answer.set(state);
+    this.draw();
+  }
+
+  startHere() {
+    const { answer } = this.chosen, { frame } = this.player;
+    if (answer.isFound) this.set(answer.withStart(frame));
+  }
+
+  endHere() {
+    const { answer } = this.chosen, { frame } = this.player;
+    if (answer.isFound) this.set(answer.withEnd(frame));
+  }
+
+  undo() {
+    this.chosen.answer.undo();
+    this.draw();
+  }
+
+  redo() {
+    this.chosen.answer.redo();
+    this.draw();
+  }
+
+  async saveChosen() {
+    const { answer, column, index } = this.chosen, { state } = answer;
+    if (!answer.isChanged) return;
+    try {
+      this.say(await this.save({ document: answer.document(), column, index }));
+      answer.markSaved(state);
+    } catch (error) {
+      this.say(`not saved: ${error.message}`);
+    }
+    this.draw();
+  }
+
+  exportAll() {
+    const { rows, title } = this.columns[this.chosen.column];
+    const predictions = rows.map(({ answer }) => answer.document());
+    const name = `${stemOf(predictions[0].video.path)}.${title}.json`;
+    download({ format: "stvg.predictions/1", predictions }, name);
+    this.say(`exported as ${safe(name)}`);
+  }
+
+  /** Go to the box of the chosen answer in the frame that is shown. */
+  editBox() {
+    this.video.pause();
+    this.draw();
+    const found = this.stages[this.chosen.column].focusBox();
+    if (!found) this.say("the answer has no box in this frame");
+  }
+
   /** Show everything anew. */
   draw() {
     this.timeline.draw(this.chosen);
-    this.panel.replaceChildren(...this.#panelParts());
+    this.panel.draw();
     this.#drawFrame();
   }
 
@@ -93,13 +148,14 @@ class Viewer {
     controls.time.textContent = `${seconds(time)} of ${seconds(clock.duration)} · frame ${frame}`;
     controls.position.value = frame;
     controls.position.setAttribute("aria-valuetext", `${seconds(time)}, frame ${frame}`);
-    if (this.keyHere) this.keyHere.disabled = !this.chosen.answer.isKey(frame);
+    this.panel.drawFrame();
     this.timeline.drawTime();
   }
 
   #rowsOf({ title, documents }, column, clock) {
     const rows = documents.map((source, index) => ({
-      answer: new Answer(source, clock), draft: draftOf(source), title, column, index,
+      answer: new Answer(source, clock), draft: draftOf(source), attention: attentionOf(source),
+      title, column, index,
     }));
     return { title, rows };
   }
@@ -114,11 +170,10 @@ class Viewer {
           groups.set(query, { query, number: groups.size + 1, rows: [],
             color: COLORS[groups.size % COLORS.length] });
         }
-        const group = groups.get(query), known = numberOf(row.answer.source);
+        const group = groups.get(query), numbers = numbersOf(row.answer.source);
         group.rows.push(row);
         row.color = group.color;
-        row.label = known?.kind === "number" ? `${group.number} · #${known.value}`
-          : String(group.number);
+        row.label = [group.number, listed(numbers)].filter(Boolean).join(" · ");
       }
     }
     return [...groups.values()];
@@ -141,105 +196,36 @@ class Viewer {
       onchange: () => this.video.playbackRate = Number(speed.value) },
       ...[0.25, 0.5, 1, 2].map(rate => new Option(`${rate}×`, rate, rate === 1, rate === 1)));
     const time = make("span", { class: "time" });
+    const hasHeat = this.columns.some(({ rows }) => rows.some(({ attention }) => attention));
+    const heat = make("button", { type: "button", "aria-pressed": "true", hidden: !hasHeat,
+      "aria-label": "Heat of attention", onclick: () => this.#toggleHeat() }, "Heat");
     const element = make("div", { class: "controls", role: "group", "aria-label": "video" },
       button("‹", "one frame back", () => player.step(-1)), play,
-      button("›", "one frame on", () => player.step(1)), position, time, speed,
+      button("›", "one frame on", () => player.step(1)), position, time, speed, heat,
       button("?", "keys", () => this.help.showModal()));
-    return { element, play, position, time };
-  }
-
-  #panelParts() {
-    const { answer, title } = this.chosen, { source } = answer;
-    const button = (text, action, enabled = true, name = null) => make("button",
-      { type: "button", onclick: action, disabled: !enabled, "aria-label": name }, text);
-    const here = () => this.player.frame;
-    this.keyHere = button("Remove keyframe", () => this.#set(answer.withoutKey(here())), false);
-    const edits = answer.isFound
-      ? [button("Start here", () => this.#startHere()), button("End here", () => this.#endHere()),
-        this.keyHere]
-      : [button("Mark by hand", () => this.#set(answer.begun(here())))];
-    const parts = [
-      make("h2", {}, source.query),
-      make("p", { class: "quiet" }, [title, factsOf(answer)].join(" · ")),
-      make("div", { class: "actions" }, ...edits,
-        button("Undo", () => this.#undo(), answer.canUndo),
-        button("Redo", () => this.#redo(), answer.canRedo),
-        button("Original", () => this.#set(answer.original()), answer.state !== answer.original(),
-          "back to the answer as it was"),
-        make("button", { type: "button", class: "main", disabled: !answer.isChanged,
-          onclick: () => this.#save() }, "Save"),
-        button("Export all", () => this.#export(), true, `export all answers of ${title} as JSON`)),
-    ];
-    if (source.warnings.length) {
-      parts.push(make("ul", { class: "warnings" },
-        ...source.warnings.map(text => make("li", {}, text))));
-    }
-    return [...parts, ...evidenceOf(source)];
-  }
-
-  #set(state) {
-    this.chosen.answer.set(state);
-    this.draw();
-  }
-
-  #startHere() {
-    const { answer } = this.chosen, { frame } = this.player;
-    if (answer.isFound) this.#set(answer.withStart(frame));
-  }
-
-  #endHere() {
-    const { answer } = this.chosen, { frame } = this.player;
-    if (answer.isFound) this.#set(answer.withEnd(frame));
-  }
-
-  #undo() {
-    this.chosen.answer.undo();
-    this.draw();
-  }
-
-  #redo() {
-    this.chosen.answer.redo();
-    this.draw();
-  }
-
-  async #save() {
-    const { answer, column, index } = this.chosen, { state } = answer;
-    if (!answer.isChanged) return;
-    try {
-      this.say(await this.save({ document: answer.document(), column, index }));
-      answer.markSaved(state);
-    } catch (error) {
-      this.say(`not saved: ${error.message}`);
-    }
-    this.draw();
-  }
-
-  #export() {
-    const { rows, title } = this.columns[this.chosen.column];
-    const predictions = rows.map(({ answer }) => answer.document());
-    const name = `${stemOf(predictions[0].video.path)}.${title}.json`;
-    download({ format: "stvg.predictions/1", predictions }, name);
-    this.say(`exported as ${safe(name)}`);
+    return { element, play, position, time, heat };
   }
 
   #key(event) {
     if (event.target.closest(TYPING) || event.defaultPrevented) return;
-    const { key, target } = event, commanded = event.ctrlKey || event.metaKey;
-    const action = commanded ? this.#commandOf(key.toLowerCase(), event.shiftKey)
-      : event.altKey ? null : this.#actionOf(key, event.shiftKey, target);
+    const { target, shiftKey } = event, isSign = event.getModifierState("AltGraph");
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key; // Caps Lock or not
+    const commanded = !isSign && (event.ctrlKey || event.metaKey); // Alt Gr may come as Ctrl Alt
+    const action = commanded ? this.#commandOf(key, shiftKey)
+      : event.altKey && !isSign ? null : this.#actionOf(key, shiftKey, target);
     if (!action) return;
     event.preventDefault();
     action();
   }
 
   #commandOf(key, shift) {
-    if (key === "z") return () => shift ? this.#redo() : this.#undo();
-    return { y: () => this.#redo(), s: () => this.#save() }[key];
+    if (key === "z") return () => shift ? this.redo() : this.undo();
+    return { y: () => this.redo(), s: () => this.saveChosen() }[key];
   }
 
   #actionOf(key, shift, target) {
     if (key === " ") return target.closest(PRESSED_BY_SPACE) ? null : () => this.player.toggle();
-    if (/^[1-9]$/.test(key)) return () => this.#chooseNumber(Number(key));
+    if (/^[0-9]$/.test(key)) return () => this.#chooseNumber(Number(key) || 10);
     const { answer } = this.chosen, { player } = this;
     const jump = shift ? Math.max(Math.round(player.clock.fps), 1) : 1;
     return {
@@ -247,10 +233,11 @@ class Viewer {
       ArrowRight: () => player.step(jump),
       Home: () => player.seek(answer.state.first ?? 0),
       End: () => player.seek(answer.state.last ?? player.clock.frames - 1),
-      "[": () => this.#startHere(),
-      "]": () => this.#endHere(),
-      b: () => this.#editBox(),
-      Delete: () => answer.isKey(player.frame) && this.#set(answer.withoutKey(player.frame)),
+      "[": () => this.startHere(),
+      "]": () => this.endHere(),
+      b: () => this.editBox(),
+      h: () => this.#toggleHeat(),
+      Delete: () => answer.isKey(player.frame) && this.set(answer.withoutKey(player.frame)),
       "?": () => this.help.showModal(),
     }[key];
   }
@@ -262,40 +249,12 @@ class Viewer {
     this.choose(group.rows[(at + 1) % group.rows.length]);
   }
 
-  #editBox() {
-    this.video.pause();
-    this.draw();
-    const found = this.stages[this.chosen.column].focusBox();
-    if (!found) this.say("the answer has no box in this frame");
+  #toggleHeat() {
+    const shows = !this.stages[0].showsHeat;
+    for (const stage of this.stages) stage.showsHeat = shows;
+    this.controls.heat.setAttribute("aria-pressed", shows);
+    this.#drawFrame();
   }
-}
-
-/** What stands behind an answer, each part folded: thinking, text, objects, the rest. */
-function evidenceOf(source) {
-  const { thinking, rest } = thinkingOf(source), objects = objectsOf(source);
-  const folded = (title, content) => make("details", {}, make("summary", {}, title), content);
-  const parts = [];
-  if (thinking) parts.push(folded("Thinking", make("pre", {}, thinking)));
-  if (rest) parts.push(folded("Answer of the model", make("pre", {}, rest)));
-  if (objects.length) parts.push(folded("Objects weighed", tableOf(
-    ["object", "score"], objects.map(({ name, score, isChosen }) =>
-      [isChosen ? `${name} (chosen)` : name, Number(score).toFixed(3)]))));
-  const cues = Object.entries(source.details?.cues ?? {});
-  if (cues.length) parts.push(folded("Cues", tableOf(
-    ["cue", "score"], cues.map(([name, value]) => [name, Number(value).toFixed(2)]))));
-  if (Object.keys(source.details ?? {}).length) {
-    parts.push(folded("All details", make("pre", {}, JSON.stringify(source.details, null, 1))));
-  }
-  const spent = Object.entries(source.timing_s);
-  if (spent.length) parts.push(folded("Time spent", tableOf(
-    ["stage", "seconds"], spent.map(([name, value]) => [name, value.toFixed(2)]))));
-  return parts;
-}
-
-function tableOf(head, rows) {
-  return make("table", {},
-    make("tr", {}, ...head.map(text => make("th", { scope: "col" }, text))),
-    ...rows.map(row => make("tr", {}, ...row.map(text => make("td", {}, text)))));
 }
 
 function helpDialog() {
@@ -326,7 +285,11 @@ function themeSwitch() {
 
 /** Let the browser save a value as a JSON file. */
 function download(value, name) {
-  const blob = new Blob([JSON.stringify(value, null, 1) + "\n"], { type: "application/json" });
+  const text = JSON.stringify(value, null, 1) + "\n";
+  saveAs(new Blob([text], { type: "application/json" }), name);
+}
+
+function saveAs(blob, name) {
   const url = URL.createObjectURL(blob);
   make("a", { href: url, download: safe(name) }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60000);
