@@ -80,7 +80,8 @@ class Excerpt:
         clip = read_clip(self.whole, wanted, threads=threads, progress=progress, cache=cache)
         if not np.array_equal(clip.frame_indices, numbers + self.first):
             raise UsageError(f"{self.whole.path}: its frames have no times of their own")
-        return Clip(self.meta, clip.frames, self.meta.times_s[numbers], numbers)
+        times_s = self.meta.times_s[numbers]
+        return Clip(self.meta, clip.frames, times_s, numbers, first=self.first)
 
     def cut(self, scene: Scene) -> Scene:
         """The objects of the whole video as far as they are seen in the excerpt.

@@ -477,6 +477,7 @@ class Clip:
         frame_indices: Number of each frame in the source, (T,).
         scene: The objects in the video, for methods that plan to use them; else None.
         numbered: The objects with numbers of their own, for methods that plan to name them.
+        first: Number in the file of the source's first frame; above 0 for a part of a video.
     """
 
     meta: VideoMeta
@@ -485,6 +486,7 @@ class Clip:
     frame_indices: IntArray
     scene: Scene | None = None
     numbered: Tracks | None = None
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.frames)

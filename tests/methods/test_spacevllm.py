@@ -18,10 +18,10 @@ from stvg.data.world import plan_clip  # noqa: E402
 from stvg.errors import UsageError  # noqa: E402
 from stvg.geometry.boxes import convert_boxes, generalized_iou, paired_iou  # noqa: E402
 from stvg.geometry.tubes import viou  # noqa: E402
+from stvg.methods.boxes import box_losses  # noqa: E402
 from stvg.methods.spacevllm import Method as SpaceVllm  # noqa: E402
 from stvg.methods.spacevllm.config import SpaceVllmConfig  # noqa: E402
 from stvg.methods.spacevllm.decoder import SpaceDecoder  # noqa: E402
-from stvg.methods.spacevllm.loss import box_losses  # noqa: E402
 from stvg.methods.spacevllm.places import (  # noqa: E402
     Lesson,
     Spots,

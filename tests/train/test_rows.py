@@ -143,7 +143,10 @@ def test_answers_are_judged_by_what_stands_before_them() -> None:
     ids = torch.tensor([[7, 2, 1], [5, 0, 0]])
     judged = torch.tensor([[False, True, True], [False, True, False]])
     nowhere = torch.zeros((2, 3), dtype=torch.bool)
-    rows = RowBatch(ids, torch.zeros(3, 2, 3), judged, nowhere, torch.zeros(0, dtype=torch.long))
+    none = torch.zeros(0, dtype=torch.long)
+    rows = RowBatch(
+        ids, torch.zeros(3, 2, 3), judged, nowhere, none, nowhere, torch.zeros(2).long()
+    )
     states = torch.zeros(2, 3, 4)
     states[0, 0] = torch.tensor([0.0, 0.0, math.log(7.0), 0.0])  # 2 has 7 of 10
     states[0, 1] = torch.tensor([math.log(2.0), 0.0, 0.0, 0.0])  # 1 has 1 of 5

@@ -41,17 +41,25 @@ class Pixels:
         grid: Patches in time, height and width.
         seconds_per_step: What positions count from step to step.
         queries: Vectors that a method puts behind each step.
+        stamps: Tokens of text behind each step; empty for none anywhere.
+        pushes: Whether these take positions as any other text does.
     """
 
     rows: ByteArray
     grid: Grid
     seconds_per_step: float
     queries: int = 0
+    stamps: tuple[tuple[int, ...], ...] = ()
+    pushes: bool = False
 
     @property
     def block(self) -> Block:
         """What positions and prompts need to know of it."""
-        return Block(self.grid, self.seconds_per_step, queries=self.queries)
+        lengths = tuple(map(len, self.stamps))
+        return Block(
+            self.grid, self.seconds_per_step, queries=self.queries, stamps=lengths,
+            pushes=self.pushes,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +75,19 @@ class Question:
     ids: tuple[int, ...]
     pixels: Pixels
     grammar: Position | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Behind:
+    """What a method reads behind each answer, to look at its states.
+
+    Attributes:
+        token: The token that ends answers; put there where it was not written.
+        vectors: Vectors (M, C) that stand behind it.
+    """
+
+    token: int
+    vectors: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +165,13 @@ def check_side(backbone: QwenBackbone, side: int) -> None:
 
 
 def prompt_ids(
-    backbone: QwenBackbone, text: str, grid: Grid, *, query_first: bool, queries: int = 0
+    backbone: QwenBackbone,
+    text: str,
+    grid: Grid,
+    *,
+    query_first: bool,
+    queries: int = 0,
+    stamps: Sequence[Sequence[int]] = (),
 ) -> list[int]:
     """Tokens of a prompt of one user message with one video, by the model's chat template.
 
@@ -154,6 +181,7 @@ def prompt_ids(
         grid: Patches of the video in time, height and width.
         query_first: Whether the text stands before the video.
         queries: Vectors that a method puts behind each step of the video.
+        stamps: Tokens of text behind each step; empty for none anywhere.
 
     Raises:
         UsageError: If the text holds a special token of the tokenizer, which would not be read as
@@ -162,9 +190,10 @@ def prompt_ids(
     """
     before, after = _prompt_parts(backbone, text, query_first=query_first)
     count = Block(grid, queries=queries).tokens(backbone.layout.merge)
+    step = [backbone.model.config.video_token_id] * (count // grid[0])
     return [
         *backbone.tokenizer(before, add_special_tokens=False)["input_ids"],
-        *[backbone.model.config.video_token_id] * count,
+        *(token for stamp in stamps or [()] * grid[0] for token in (*step, *stamp)),
         *backbone.tokenizer(after, add_special_tokens=False)["input_ids"],
     ]
 
@@ -247,6 +276,7 @@ def answer(
     seed: int = 0,
     encode: Callable[[Pixels], Features] | None = None,
     look: Callable[[int, Tensor], Any] | None = None,
+    behind: Behind | None = None,
 ) -> list[Answer]:
     """Answer questions, in their order.
 
@@ -259,26 +289,37 @@ def answer(
         encode: From a video to its features; default the vision tower alone.
         look: Called once for each question, with its number and the states (L, C) of its prompt
             behind the final norm.
+        behind: What is read behind each answer; then ``look`` is given the states (1 + M, C) of
+            the token that ends it and of the vectors, and not those of the prompt.
     """
     import torch
 
     answers: dict[int, Answer] = {}
     encode = encode or partial(_encode, backbone)
+    keep = look is not None and behind is None
+    stop = None if behind is None else [behind.token]
+    if behind is not None and any(question.grammar is None for question in questions):
+        stop = [behind.token, *backbone.stop_tokens]  # with a grammar none of them is written
     with torch.no_grad():
-        for prefix, before, numbers in _read(backbone, questions, encode, hidden=look is not None):
-            seen = [
-                None
-                if look is None
-                else look(number, _states_of(prefix, before, row, len(questions[number].ids)))
-                for row, number in enumerate(numbers)
-            ]
+        for prefix, before, numbers in _read(backbone, questions, encode, hidden=keep):
+            seen: list[Any] = [None] * len(numbers)
+            if look is not None and behind is None:
+                lengths = [len(questions[number].ids) for number in numbers]
+                seen = [
+                    look(number, _states_of(prefix, before, row, length))
+                    for row, (number, length) in enumerate(zip(numbers, lengths, strict=True))
+                ]
             found = backbone.generate(
                 prefix,
                 max_new_tokens=max_new_tokens,
                 temperature=temperature,
                 seed=[seed + number for number in numbers],
                 grammar=[questions[number].grammar for number in numbers],
+                stop=stop,
             )
+            if look is not None and behind is not None:
+                states = _states_behind(backbone, prefix, found.ids, behind)
+                seen = [look(number, own) for number, own in zip(numbers, states, strict=True)]
             for row, number in enumerate(numbers):
                 chosen = found.log_probs[row][found.picked[row]]
                 text = backbone.tokenizer.decode(found.ids[row], skip_special_tokens=True)
@@ -290,6 +331,19 @@ def answer(
                     seen[row],
                 )
     return [answers[number] for number in range(len(questions))]
+
+
+def _states_behind(
+    backbone: QwenBackbone, prefix: Prefix, answers: Sequence[Sequence[int]], behind: Behind
+) -> list[Tensor]:
+    """States (1 + M, C) of what stands behind each answer, in one reading of all."""
+    ends = {behind.token, *backbone.stop_tokens}
+    texts = [[token for token in answer if token not in ends] for answer in answers]
+    ended = [[*text, behind.token] for text in texts]
+    read = backbone.extend(prefix, ended, vectors=behind.vectors, hidden=True)
+    assert read.hidden is not None
+    count = len(behind.vectors)
+    return [read.hidden[row, len(text) : len(text) + 1 + count] for row, text in enumerate(texts)]
 
 
 def _read(

@@ -1,8 +1,9 @@
-"""What a method learns beside the language model: vectors in the video, and a head on its states.
+"""What a method learns beside the language model: vectors of its own, and a head on its states.
 
-The model itself is not changed. :class:`LearnedParts` puts vectors of its own between the visual
-tokens of a video (:meth:`~LearnedParts.features`), makes losses of the states that the model gives
-(:meth:`~LearnedParts.judge`), and lies as one file beside the model's weights.
+The model itself is not changed. :class:`LearnedParts` puts vectors between the visual tokens of a
+video (:meth:`~LearnedParts.features`) or behind each answer (:attr:`~LearnedParts.behind`), makes
+losses of the states that the model gives (:meth:`~LearnedParts.judge`), and lies as one file beside
+the model's weights.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ PARTS = "parts.safetensors"
 """Learned parts in a model's folder."""
 
 
+Maps = Sequence[Tensor]
+"""What the vision tower makes of a video: states of the patches behind each layer that sees whole
+frames, (S, rows, columns, C') each, and last the visual tokens, (S, rows / m, columns / m, C)."""
+
+
 class Lesson(Protocol):
     """What parts are to learn from one query; made by the method's ``encode``, without torch."""
 
@@ -36,12 +42,18 @@ class LearnedParts(nn.Module, ABC):  # type: ignore[misc]
         weights: Weight of each loss, by its name. What stands before the first ``_`` is its family:
             losses of a family are divided by the same count.
         gauges: Names of its gauges.
+        needs_maps: Whether it looks at the states of the vision tower's layers.
     """
 
     weights: Mapping[str, float]
     gauges: ClassVar[tuple[str, ...]]
+    needs_maps: bool = False
 
-    @abstractmethod
+    @property
+    def behind(self) -> Tensor | None:
+        """Vectors (M, C) that stand behind each answer; None for a method without."""
+        return None
+
     def features(self, tokens: Tensor, grid: Grid) -> Tensor:
         """The tokens of a video with vectors of the method behind those of each step.
 
@@ -50,23 +62,32 @@ class LearnedParts(nn.Module, ABC):  # type: ignore[misc]
             grid: Patches in time, height and width.
 
         Returns:
-            (S * (K + queries), C).
+            (S * (K + queries), C); without such vectors the tokens themselves.
         """
+        del grid
+        return tokens
 
     @abstractmethod
     def judge(
-        self, states: Tensor, lessons: Sequence[Any]
+        self, states: Tensor, lessons: Sequence[Any], maps: Sequence[Maps]
     ) -> tuple[dict[str, Tensor], dict[str, tuple[float, float]]]:
         """Losses and gauges of queries.
 
         Args:
             states: (R, L, C) behind the final norm, arbitrary behind the end of a row.
             lessons: What is to be learned of each row.
+            maps: Of the video of each row; empty where they are not needed.
 
         Returns:
             Losses by name, each summed so that the family's count makes it a mean; and gauges:
             a sum, and of how many.
         """
+
+
+def as_map(tokens: Tensor, grid: Grid, merge: int) -> Tensor:
+    """Visual tokens (K, C) of a video as the last of its :data:`Maps`."""
+    steps, height, width = grid
+    return tokens.reshape(steps, height // merge, width // merge, -1)
 
 
 def load_parts(parts: LearnedParts, folder: str | Path) -> bool:

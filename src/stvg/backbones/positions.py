@@ -26,12 +26,19 @@ or 1 in Qwen2-VL, which knows no seconds; an image is at time ``s``. (transforme
 A method may put vectors of its own into the block, so many behind each step (``queries``). The
 first of step ``k`` stands at the step's time, one row below and one column right of the picture,
 the next one further; text goes on where it would without them, so that nothing else moves.
+
+Words may stand between the steps of a video, such as the time of each (``stamps``): tokens of text
+behind the tokens of a step. They too stand at the step's time and further and further below and to
+the right of the picture, where no visual token is, so that the positions of the video are those
+without them; text goes on behind the largest position of all (the explicit temporal alignment of
+Bridge-STG, arXiv 2604.08014). With ``pushes`` they count as any other text, which moves each later
+step on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -93,17 +100,28 @@ class Block:
             without meaning for an image.
         kind: ``VIDEO`` or ``IMAGE``.
         queries: Placeholders behind each step that stand for vectors of a method.
+        stamps: Number of tokens of text behind each step; empty for none anywhere.
+        pushes: Whether these take positions as any other text does.
     """
 
     grid_thw: Grid
     seconds_per_step: float = 1.0
     kind: int = VIDEO
     queries: int = 0
+    stamps: tuple[int, ...] = ()
+    pushes: bool = False
 
     def tokens(self, merge: int) -> int:
         """Number of its placeholder tokens in the prompt."""
         steps, height, width = self.grid_thw
         return steps * ((height // merge) * (width // merge) + self.queries)
+
+    def types(self, merge: int) -> IntArray:
+        """What each of its tokens is, as :func:`token_types` gives it; stamps are text."""
+        steps = self.grid_thw[0]
+        step = np.full(self.tokens(merge) // max(steps, 1), self.kind)
+        texts = [np.full(count, TEXT) for count in self.stamps or [0] * steps]
+        return np.concatenate([part for text in texts for part in (step, text)] or [step])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,12 +183,14 @@ def positions(types: IntArray, blocks: Sequence[Block], rule: PositionRule) -> P
         text = _text_before_block(types, place)
         parts.append(_text_positions(position, text))
         place, position = place + text, position + text
-        count = block.tokens(rule.merge)
+        expected = block.types(rule.merge)
+        count = len(expected)
         found = types[place : place + count]
-        if len(found) < count or (found != block.kind).any() or not count:
-            raise UsageError(_mismatch(number, block, types, place, count))
-        parts.append(_block_positions(block, position, rule))
-        place, position = place + count, _position_behind(parts[-1], block, position, rule)
+        if len(found) < count or (found != expected).any() or not count:
+            raise UsageError(_mismatch(number, block, types, place, expected))
+        ids, position = _block_positions(block, position, rule)
+        parts.append(ids)
+        place += count
     if types[place:].any():
         raise UsageError(
             f"the prompt holds {len(types[place:][types[place:] != TEXT])} placeholders of images "
@@ -243,8 +263,10 @@ def _text_positions(start: int, count: int) -> IntArray:
     return np.tile(np.arange(start, start + count, dtype=np.int64), (3, 1))
 
 
-def _block_positions(block: Block, start: int, rule: PositionRule) -> IntArray:
-    """(3, count): time, row and column of each token of a block, in its order."""
+def _block_positions(block: Block, start: int, rule: PositionRule) -> tuple[IntArray, int]:
+    """Time, row and column of each token of a block, (3, count), and where text goes on."""
+    if block.stamps and block.pushes:
+        return _pushed_positions(block, start, rule)
     steps, height, width = block.grid_thw
     is_timed = rule.is_timed and block.kind == VIDEO
     interval = rule.tokens_per_second * block.seconds_per_step if is_timed else 1.0
@@ -252,26 +274,38 @@ def _block_positions(block: Block, start: int, rule: PositionRule) -> IntArray:
     times = (np.arange(steps, dtype=np.float32) * np.float32(interval)).astype(np.int64)
     rows, columns = height // rule.merge, width // rule.merge
     picture = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"))
-    queries = np.arange(block.queries) + np.array([[rows], [columns]])  # (2, queries)
-    step = np.concatenate([picture.reshape(2, -1), queries], axis=1)  # (2, K)
-    where = np.tile(step, (1, steps))
-    return np.concatenate([times.repeat(step.shape[1])[None], where]).astype(np.int64) + start
-
-
-def _position_behind(ids: IntArray, block: Block, start: int, rule: PositionRule) -> int:
-    """Where text goes on behind a block with positions ``ids`` (3, count) from ``start``."""
-    side = max(block.grid_thw[1:]) // rule.merge
+    longest = max(block.stamps, default=0)
+    beside = np.arange(block.queries + longest) + np.array([[rows], [columns]])  # (2, .)
+    step = np.concatenate([picture.reshape(2, -1), beside], axis=1)  # (2, K)
+    shown = step.shape[1] - longest
+    counts = np.array([shown + stamp for stamp in block.stamps or [0] * steps])
+    where = np.concatenate([step[:, :count] for count in counts], axis=1)
+    ids = np.concatenate([times.repeat(counts)[None], where]).astype(np.int64) + start
+    behind = start + max(rows, columns) + (block.queries + longest if longest else 0)
     if rule.convention == "checkpoint":
-        return max(int(ids[0].max()) + 1, start + side)
-    return start + side
+        behind = max(int(ids[0].max()) + 1, behind)
+    return ids, behind
 
 
-def _mismatch(number: int, block: Block, types: IntArray, place: int, count: int) -> str:
+def _pushed_positions(block: Block, start: int, rule: PositionRule) -> tuple[IntArray, int]:
+    """The same where each step is a video of its own with text behind it."""
+    one = replace(block, grid_thw=(1, *block.grid_thw[1:]), stamps=(), pushes=False)
+    parts: list[IntArray] = []
+    for stamp in block.stamps:
+        ids, start = _block_positions(one, start, rule)
+        parts += [ids, _text_positions(start, stamp)]
+        start += stamp
+    return np.concatenate(parts, axis=1), start
+
+
+def _mismatch(number: int, block: Block, types: IntArray, place: int, expected: IntArray) -> str:
     """One sentence on placeholders that are not those of a block."""
-    same = types[place : place + count] == block.kind
+    found = types[place : place + len(expected)]
+    same = found == expected[: len(found)]
     run = int(np.argmin(same)) if not same.all() else len(same)
     kind = _KIND_NAMES.get(block.kind, str(block.kind))
+    between = " with the words between its steps" if block.stamps else ""
     return (
-        f"expected {count} {kind} placeholders at token {place} of the prompt for item "
-        f"{number + 1} of its images and videos (grid {block.grid_thw}), found {run}"
+        f"expected {len(expected)} {kind} placeholders{between} at token {place} of the prompt for "
+        f"item {number + 1} of its images and videos (grid {block.grid_thw}), found {run}"
     )

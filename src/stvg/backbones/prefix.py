@@ -39,6 +39,10 @@ class Features:
         seconds_per_step: Time from one step of the video to the next.
         kind: ``VIDEO`` or ``IMAGE`` of :mod:`stvg.backbones.positions`.
         queries: Vectors of a method behind each step.
+        stamps: Number of tokens of text behind each step; empty for none anywhere.
+        pushes: Whether these take positions as any other text does.
+        layers: States of the tower's patches behind those of its layers that see whole frames,
+            (S, rows, columns, C') each; empty unless asked for.
     """
 
     tokens: Tensor
@@ -46,11 +50,16 @@ class Features:
     seconds_per_step: float = 1.0
     kind: int = VIDEO
     queries: int = 0
+    stamps: tuple[int, ...] = ()
+    pushes: bool = False
+    layers: tuple[Tensor, ...] = ()
 
     @property
     def block(self) -> Block:
         """What positions need to know of it."""
-        return Block(self.grid_thw, self.seconds_per_step, self.kind, self.queries)
+        return Block(
+            self.grid_thw, self.seconds_per_step, self.kind, self.queries, self.stamps, self.pushes
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -52,7 +52,7 @@ from stvg.backbones.positions import (
 from stvg.backbones.prefix import Completions, Features, Prefix, Tensor, padded
 from stvg.backbones.preprocess import PatchLayout, normalise_on_device
 from stvg.backbones.reading import Reader, last_states
-from stvg.backbones.tower import can_batch, encode_alike
+from stvg.backbones.tower import can_batch, encode_alike, encode_layers, refuse_windows
 from stvg.backbones.writing import Answer, write
 from stvg.errors import UsageError
 from stvg.types import IntArray
@@ -169,6 +169,7 @@ class QwenBackbone:
         *,
         seconds_per_step: float = 1.0,
         kind: int = VIDEO,
+        layers: bool = False,
     ) -> Features:
         """Run the vision tower on one video or image.
 
@@ -178,12 +179,14 @@ class QwenBackbone:
             grid_thw: Patches in time, height and width, (3,) or (1, 3).
             seconds_per_step: Time from one step to the next (``TokenGrid.seconds_per_step``).
             kind: ``VIDEO`` or ``IMAGE``, by which placeholder it stands in the prompt.
+            layers: Keep the states of the tower's layers that see whole frames.
 
         Returns:
             Features of S / merge^2 tokens, in the model's type.
 
         Raises:
-            UsageError: If pixels and grid do not belong together or to this model.
+            UsageError: If pixels and grid do not belong together or to this model, or layers are
+                asked for of frames whose windows come in several sizes.
         """
         import torch
 
@@ -203,6 +206,11 @@ class QwenBackbone:
             rows = normalise_on_device(rows, layout)
         tower, grid = self.model.model.visual, (steps, height, width)
         rows = rows.to(tower.dtype)
+        if layers:
+            refuse_windows(tower, grid)
+            found, kept = encode_layers(tower, rows[None], grid)
+            inner = tuple(each[0] for each in kept)
+            return Features(found[0], grid, seconds_per_step, kind, layers=inner)
         if can_batch(tower, grid):
             tokens = encode_alike(tower, rows[None], grid)[0]  # (S / merge^2, C)
         else:
@@ -291,7 +299,12 @@ class QwenBackbone:
         )
 
     def extend(
-        self, prefix: Prefix, texts: Sequence[Sequence[int]], *, hidden: bool = False
+        self,
+        prefix: Prefix,
+        texts: Sequence[Sequence[int]],
+        *,
+        vectors: Tensor | None = None,
+        hidden: bool = False,
     ) -> Prefix:
         """Read on: several continuations of one prompt, or one each of several.
 
@@ -299,7 +312,8 @@ class QwenBackbone:
             prefix: What has been read, B rows. It is not changed.
             texts: Tokens of each continuation, text only, of any lengths; a multiple of B, each
                 row's in turn.
-            hidden: Keep the states of the new tokens.
+            vectors: Vectors of a method (M, C) that stand behind each of them.
+            hidden: Keep the states of the new tokens, and of the vectors behind them.
 
         Returns:
             A prefix of as many rows as there are texts.
@@ -310,12 +324,18 @@ class QwenBackbone:
         import torch
 
         prefix = prefix.matched(len(texts))
-        ids, real = padded(texts)
+        count = 0 if vectors is None else len(vectors)
+        ids, real = padded([[*text, *([0] * count)] for text in texts])
         self._refuse_placeholders(texts)
         if not ids.shape[1]:
             return prefix
         places = continue_positions(prefix.following, ids.shape[1])
-        states, grown = self._reader.read(self._reader.embed_text(ids), places, prefix)
+        embeds = self._reader.embed_text(ids)
+        if vectors is not None:
+            behind = np.arange(ids.shape[1]) - np.array([[len(text)] for text in texts])
+            own = torch.from_numpy((behind >= 0) & (behind < count)).to(embeds.device)[..., None]
+            embeds = embeds.masked_scatter(own, vectors.to(embeds).repeat(len(texts), 1))
+        states, grown = self._reader.read(embeds, places, prefix)
         is_longer = torch.from_numpy(real.any(1, keepdims=True)).to(states.device)  # (B, 1)
         last = torch.where(is_longer, last_states(states, real), prefix.last_hidden)
         return prefix.extended(grown, real, last, states if hidden else None)

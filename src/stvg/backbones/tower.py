@@ -14,6 +14,7 @@ from typing import Any
 
 from stvg.backbones.prefix import Tensor
 from stvg.backbones.preprocess import Grid
+from stvg.errors import UsageError
 
 
 def can_batch(tower: Any, grid_thw: Grid) -> bool:
@@ -24,11 +25,25 @@ def can_batch(tower: Any, grid_thw: Grid) -> bool:
     """
     if "flash" in str(tower.config._attn_implementation):
         return False
-    if len(_undivided(tower)) == len(tower.blocks):
+    if len(whole_layers(tower)) == len(tower.blocks):
         return True
     side = tower.window_size // tower.patch_size // tower.spatial_merge_size
     rows, columns = (number // tower.spatial_merge_size for number in grid_thw[1:])
     return all(number <= side or number % side == 0 for number in (rows, columns))
+
+
+def refuse_windows(tower: Any, grid_thw: Grid) -> None:
+    """An error where the states of layers cannot be had, since :func:`can_batch` says no.
+
+    Raises:
+        UsageError: If that is so.
+    """
+    if not can_batch(tower, grid_thw):
+        raise UsageError(
+            "the states of the vision tower's layers are to be had for frames whose windows are of "
+            f"one size, and without flash attention; found frames of {grid_thw[1]} by "
+            f"{grid_thw[2]} patches: make their sides multiples of {tower.window_size} pixels"
+        )
 
 
 def encode_alike(tower: Any, pixels: Tensor, grid_thw: Grid) -> Tensor:
@@ -45,6 +60,26 @@ def encode_alike(tower: Any, pixels: Tensor, grid_thw: Grid) -> Tensor:
     Raises:
         ValueError: If frames of this size have windows of several sizes; see :func:`can_batch`.
     """
+    return _encoded(tower, pixels, grid_thw, keep=False)[0]
+
+
+def encode_layers(tower: Any, pixels: Tensor, grid_thw: Grid) -> tuple[Tensor, list[Tensor]]:
+    """Visual tokens as :func:`encode_alike` gives them, and the states that they came of.
+
+    Returns:
+        Tokens (B, S / merge^2, C), and of each layer that sees whole frames the states of the
+        patches, row by row, (B, steps, height, width, C'), in the order of the layers.
+
+    Raises:
+        ValueError: As :func:`encode_alike`.
+    """
+    return _encoded(tower, pixels, grid_thw, keep=True)
+
+
+def _encoded(
+    tower: Any, pixels: Tensor, grid_thw: Grid, *, keep: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """Tokens, and the states of layers where they are to be kept."""
     import torch
     from transformers.vision_utils import get_vision_position_ids
 
@@ -62,17 +97,23 @@ def encode_alike(tower: Any, pixels: Tensor, grid_thw: Grid) -> Tensor:
     rotary = tuple(
         _reordered(part[None], order, merge)[0] for part in tower.rotary_pos_emb(hidden, places)
     )
-    undivided = _undivided(tower)
+    undivided, back = whole_layers(tower), torch.argsort(order)
+    layers = []
     for number, block in enumerate(tower.blocks):
         parts = 1 if number in undivided else windows
         hidden = hidden + _attend(block.attn, block.norm1(hidden), rotary, parts)
         hidden = hidden + block.mlp(block.norm2(hidden))
+        if keep and number in undivided:
+            rows = _reordered(hidden, back, merge)
+            rows = rows.unflatten(1, (height // merge, width // merge, merge, merge))
+            rows = rows.transpose(2, 3).reshape(len(pixels), steps, height, width, -1)
+            layers.append(rows)
     merged = tower.merger(hidden).reshape(len(hidden), height * width // merge**2, -1)
-    return merged[:, torch.argsort(order)].reshape(len(pixels), -1, merged.shape[-1])
+    return merged[:, back].reshape(len(pixels), -1, merged.shape[-1]), layers
 
 
-def _undivided(tower: Any) -> Collection[int]:
-    """Layers that see whole frames: of Qwen2-VL all."""
+def whole_layers(tower: Any) -> Collection[int]:
+    """Numbers of the layers that see whole frames: of Qwen2-VL all."""
     found: Collection[int] = getattr(tower, "fullatt_block_indexes", range(len(tower.blocks)))
     return found
 
@@ -83,7 +124,7 @@ def _windows(tower: Any, grid: Tensor) -> tuple[Tensor, int]:
     from transformers.vision_utils import get_vision_window_index
 
     merge = tower.spatial_merge_size
-    if len(_undivided(tower)) == len(tower.blocks):
+    if len(whole_layers(tower)) == len(tower.blocks):
         return torch.arange(int(grid.prod()) // merge**2, device=grid.device), 1
     order, seams = get_vision_window_index(
         grid,

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from stvg.backbones.asking import (
     Answer,
+    Behind,
     Pixels,
     Question,
     answer,
@@ -86,7 +87,8 @@ class Encoded:
         problem: Why there is no right answer though there is a target, or None.
         lesson: What the method's learned parts need to know of it, and what they are to learn with
             a target; None for methods without.
-        seen: What they made of the prompt; None before it was read.
+        seen: What they made of the prompt or the answer; None before it was read.
+        behind: Vectors of the method that stand behind the answer.
     """
 
     question: Question
@@ -98,6 +100,7 @@ class Encoded:
     problem: str | None = None
     lesson: Any = None
     seen: Any = None
+    behind: int = 0
 
 
 class TextAnswer(Method):
@@ -206,16 +209,32 @@ class TextAnswer(Method):
         return Plan(SamplingPlan(count=config.frames, pixel_budget=config.pixels, multiple_of=cell))
 
     def encode(
-        self, clip: Clip, query: Query, target: Tube | None = None, *, seed: int = 0
+        self,
+        clip: Clip,
+        query: Query,
+        target: Tube | None = None,
+        *,
+        seed: int = 0,
+        outside: Tube | None = None,
     ) -> Encoded:
-        """Prompt and video; with a target also the right answer and what rewards need."""
+        """Prompt and video; with a target also the right answer and what rewards need.
+
+        Args:
+            clip: What the model sees.
+            query: The question.
+            target: The right tube.
+            seed: Decides what is drawn at random.
+            outside: The same object at other times, where that is known; for methods that learn
+                from frames in which nothing is to be found.
+        """
+        del outside
         layout, tokenizer = self.backbone.layout, self.backbone.tokenizer
         view = View.of(clip, layout.temporal_patch)
         pixels = self.pixels(clip)
         text = self.prompt(query, view)
         ids = prompt_ids(
             self.backbone, text, pixels.grid, query_first=self.config.query_first,
-            queries=pixels.queries,
+            queries=pixels.queries, stamps=pixels.stamps,
         )  # fmt: skip
         unknown = [
             word for word in query.text.split()
@@ -233,7 +252,18 @@ class TextAnswer(Method):
         except UsageError as error:
             return replace(asked, truth=truth, problem=str(error))
         written = tokenizer(text, add_special_tokens=False)["input_ids"]
-        return replace(asked, target=(*written, tokenizer.eos_token_id), truth=truth)
+        return replace(asked, target=(*written, self.end_token), truth=truth)
+
+    @property
+    def behind(self) -> Behind | None:
+        """What is read behind each answer, of whose states :meth:`look` is told; None: nothing."""
+        return None
+
+    @property
+    def end_token(self) -> int:
+        """What ends a right answer."""
+        token: int = self.backbone.tokenizer.eos_token_id
+        return token
 
     def prompt(self, query: Query, view: View) -> str:
         """What the user says beside the video."""
@@ -273,13 +303,18 @@ class TextAnswer(Method):
         del query, clip
         return self.read(text, encoded.view, encoded.marked)
 
+    def details(self, read: Judged, encoded: Encoded, clip: Clip) -> Mapping[str, Any] | None:
+        """What there is to show for an answer beside its tube, as JSON has it; None for nothing."""
+        del read, encoded, clip
+        return None
+
     def judged(self, ids: Sequence[int], view: View, marked: Mapping[int, Tube]) -> Judged:
         """The tokens of an answer as rewards are given it."""
         text = self.backbone.tokenizer.decode(ids, skip_special_tokens=True).strip()
         return replace(self.read(text, view, marked), ids=tuple(ids))
 
     def look(self, encoded: Encoded, states: Tensor) -> Any:
-        """What the learned parts make of the states (L, C) of a prompt."""
+        """What the learned parts make of the states (L, C) of a prompt, or of :attr:`behind`."""
 
     def run(self, encoded: Sequence[Encoded]) -> list[tuple[Answer, Encoded]]:
         """The model's answers; queries on one clip share its video."""
@@ -298,6 +333,7 @@ class TextAnswer(Method):
             seed=self.config.seed,
             encode=self._features,
             look=None if self.parts is None else look,
+            behind=self.behind,
         )
         return [
             (said, replace(item, seen=said.seen))
@@ -337,17 +373,21 @@ class TextAnswer(Method):
             model=self.model_name,
             answer=said.text,
             warnings=tuple(warnings),
+            details=self.details(read, encoded, clip),
         )
 
     def _features(self, pixels: Pixels) -> Features:
         """What the vision tower makes of a video, with what the method puts between."""
         video = self.backbone.encode_video(
-            pixels.rows, pixels.grid, seconds_per_step=pixels.seconds_per_step
-        )
+            pixels.rows, pixels.grid, seconds_per_step=pixels.seconds_per_step,
+            layers=self.parts is not None and self.parts.needs_maps,
+        )  # fmt: skip
         if self.parts is None:
             return video
-        tokens = self.parts.features(video.tokens, video.grid_thw)
-        return replace(video, tokens=tokens, queries=pixels.queries)
+        tokens, block = self.parts.features(video.tokens, video.grid_thw), pixels.block
+        return replace(
+            video, tokens=tokens, queries=block.queries, stamps=block.stamps, pushes=block.pushes
+        )
 
     def _make_pixels(self, clip: Clip) -> Pixels:
         """The clip as the vision tower takes it."""

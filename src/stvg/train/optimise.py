@@ -12,15 +12,20 @@ def make_optimiser(student: Any, options: Optimiser) -> Any:
     """AdamW over what is trained: matrices with weight decay, vectors and embeddings without.
 
     Args:
-        student: Module whose parameters of the vision tower have ``visual`` in their names.
-        options: Rates; the tower's factor is kept in its groups as ``factor``.
+        student: Module whose parameters of the vision tower have ``visual`` in their names, and
+            whose ``parts`` are what a method learns beside the model.
+        options: Rates; the factors of these two are kept in their groups as ``factor``.
     """
     import torch
 
     tables = {id(each.weight) for each in student.modules() if isinstance(each, torch.nn.Embedding)}
     groups: dict[tuple[float, float], list[Any]] = {}
     for name, parameter in student.named_parameters():
-        factor = options.tower if ".visual." in name else 1.0
+        factor = 1.0
+        if name.startswith("parts."):
+            factor = options.parts
+        elif ".visual." in name:
+            factor = options.tower
         parameter.requires_grad_(parameter.requires_grad and factor > 0)
         if parameter.requires_grad:
             decays = parameter.ndim >= 2 and id(parameter) not in tables

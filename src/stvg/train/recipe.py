@@ -29,6 +29,9 @@ class Optimiser(Config):
 
     lr: float = Field(2e-3, gt=0, description="highest learning rate, reached after the warm-up")
     tower: float = Field(1.0, ge=0, description="factor on it for the vision tower; 0 freezes it")
+    parts: float = Field(
+        1.0, gt=0, description="factor on it for what a method learns beside the model"
+    )
     beta1: float = Field(0.9, ge=0, lt=1, description="decay of the mean of gradients")
     beta2: float = Field(0.98, ge=0, lt=1, description="decay of the mean of their squares")
     weight_decay: float = Field(0.01, ge=0, description="on matrices, not on embeddings and norms")

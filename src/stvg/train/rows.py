@@ -10,7 +10,7 @@ rows may show the same clip: its features are computed once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from stvg.backbones.positions import positions, token_types
 from stvg.backbones.prefix import padded
 from stvg.backbones.preprocess import Grid, PatchLayout, normalise_on_device
 from stvg.backbones.qwen import QwenBackbone
-from stvg.backbones.tower import can_batch, encode_alike
+from stvg.backbones.tower import can_batch, encode_alike, encode_layers, refuse_windows
 from stvg.methods.text_answer import Encoded
 from stvg.rewards import Target
 from stvg.text import View
@@ -38,11 +38,13 @@ class Row:
     Attributes:
         ids: Tokens of prompt and answer, (L,), placeholders repeated once a visual token.
         places: Their positions, (3, L) int64.
-        answer: Number of tokens of the answer, the stop token included; the last ones of ``ids``.
+        answer: Number of tokens of the answer, the stop token included; the last ones of ``ids``
+            but for ``behind``.
         clip: Number of the clip in its batch.
         visual: Which of the clip's visual tokens, vectors of a method among them, stand for the
             placeholders, (K,) int64.
         lesson: What the method's learned parts are to learn from it; None for methods without.
+        behind: Places behind the answer for vectors of the method; the last ones of ``ids``.
     """
 
     ids: IntArray
@@ -51,6 +53,7 @@ class Row:
     clip: int
     visual: IntArray
     lesson: Any = None
+    behind: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +66,8 @@ class RowBatch:
         judged: Places whose token is scored, that is tokens of answers, (R, L) bool.
         shown: Places of visual tokens, (R, L) bool.
         features: Which visual token of the whole batch stands at each of them, (M,) int64.
+        behind: Places of the vectors of a method behind the answers, (R, L) bool.
+        clips: Number of the clip of each row, (R,) int64.
     """
 
     ids: Tensor
@@ -70,11 +75,12 @@ class RowBatch:
     judged: Tensor
     shown: Tensor
     features: Tensor
+    behind: Tensor
+    clips: Tensor
 
     def to(self, device: Any) -> RowBatch:
         """The same on a device."""
-        arrays = (self.ids, self.places, self.judged, self.shown, self.features)
-        return RowBatch(*(array.to(device) for array in arrays))
+        return RowBatch(*(getattr(self, each.name).to(device) for each in fields(self)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,12 +168,13 @@ def row_of(backbone: QwenBackbone, encoded: Encoded, clip: int) -> Row:
     """
     question, answer, config = encoded.question, encoded.target, backbone.model.config
     assert answer is not None
-    block, count = question.pixels.block, len(answer)
+    block, behind = question.pixels.block, encoded.behind
     types = token_types(question.ids, config.image_token_id, config.video_token_id)
-    types = np.concatenate([types, np.zeros(count, np.int64)])
+    types = np.concatenate([types, np.zeros(len(answer) + behind, np.int64)])
     places = positions(types, [block], backbone.rule).ids[:, 0]  # (3, L)
     visual = np.arange(block.tokens(backbone.rule.merge))
-    return Row(np.array([*question.ids, *answer]), places, count, clip, visual, encoded.lesson)
+    ids = np.array([*question.ids, *answer, *[0] * behind])
+    return Row(ids, places, len(answer), clip, visual, encoded.lesson, behind)
 
 
 def lessons_of(rows: Sequence[Row]) -> tuple[Lesson, ...]:
@@ -177,24 +184,51 @@ def lessons_of(rows: Sequence[Row]) -> tuple[Lesson, ...]:
 
 def encode_videos(tower: Any, batch: Batch, layout: PatchLayout) -> list[Tensor]:
     """Visual tokens (K, C) of every clip; clips of one size in one call."""
+    return _encoded(tower, batch, layout, keep=False)[0]
+
+
+def encode_layers_of(
+    tower: Any, batch: Batch, layout: PatchLayout
+) -> tuple[list[Tensor], list[list[Tensor]]]:
+    """Visual tokens of every clip, and what the tower's layers that see whole frames gave.
+
+    Returns:
+        Tokens (K, C) of each clip, and for each of these layers states (S, rows, columns, C').
+
+    Raises:
+        UsageError: If these cannot be had of frames of this size.
+    """
+    return _encoded(tower, batch, layout, keep=True)
+
+
+def _encoded(
+    tower: Any, batch: Batch, layout: PatchLayout, *, keep: bool
+) -> tuple[list[Tensor], list[list[Tensor]]]:
+    """Tokens of every clip, and states of layers where they are to be kept."""
     sizes: dict[Grid, list[int]] = {}
     for number, (_, grid) in enumerate(batch.videos):
         sizes.setdefault(grid, []).append(number)
     found: dict[int, Tensor] = {}
+    inner: dict[int, list[Tensor]] = {}
     for grid, numbers in sizes.items():
         pixels = torch.stack([batch.videos[number][0] for number in numbers])
         if pixels.dtype == torch.uint8:
             flat = normalise_on_device(pixels.flatten(0, 1), layout)
             pixels = flat.reshape(pixels.shape)
         pixels = pixels.to(tower.dtype)
-        if can_batch(tower, grid):
+        if keep:
+            refuse_windows(tower, grid)
+            tokens, kept = encode_layers(tower, pixels, grid)
+            inner.update({number: [each[n] for each in kept] for n, number in enumerate(numbers)})
+        elif can_batch(tower, grid):
             tokens = encode_alike(tower, pixels, grid)
         else:
             grids = torch.tensor([grid] * len(numbers), device=pixels.device)
             tokens = tower(pixels.flatten(0, 1), grid_thw=grids).pooler_output
             tokens = tokens.reshape(len(numbers), -1, tokens.shape[-1])
         found.update(zip(numbers, tokens, strict=True))
-    return [found[number] for number in range(len(batch.videos))]
+    count = range(len(batch.videos))
+    return [found[number] for number in count], [inner.get(number, []) for number in count]
 
 
 def collate(rows: Sequence[Row], placeholder: int, tokens: Sequence[int]) -> RowBatch:
@@ -210,19 +244,28 @@ def collate(rows: Sequence[Row], placeholder: int, tokens: Sequence[int]) -> Row
     places = np.zeros((3, *ids.shape), np.int64)
     judged = np.zeros(ids.shape, np.bool_)
     prompt: BoolArray = np.zeros(ids.shape, np.bool_)
+    behind = np.zeros(ids.shape, np.bool_)
     for number, row in enumerate(rows):
         length = len(row.ids)
+        end = length - row.behind
         places[:, number, :length] = row.places
-        judged[number, length - row.answer : length] = True
-        prompt[number, : length - row.answer] = True
+        prompt[number, : end - row.answer] = True
+        judged[number, end - row.answer : end] = True
+        behind[number, end:length] = True
     shown = (ids == placeholder) & prompt & real
     features = np.concatenate([first[row.clip] + row.visual for row in rows])
-    arrays = (ids, places, judged, shown, features)
+    clips = np.array([row.clip for row in rows])
+    arrays = (ids, places, judged, shown, features, behind, clips)
     return RowBatch(*(torch.from_numpy(array) for array in arrays))
 
 
 def read_rows(
-    model: Any, features: Tensor, batch: RowBatch, *, inner: bool = False
+    model: Any,
+    features: Tensor,
+    batch: RowBatch,
+    *,
+    inner: bool = False,
+    behind: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """States of a batch of rows.
 
@@ -231,6 +274,7 @@ def read_rows(
         features: Visual tokens of all clips, (clips * tokens, C).
         batch: The rows.
         inner: Also give the states one layer before the last.
+        behind: Vectors (M, C) of a method behind each answer, as many as rows have places for.
 
     Returns:
         States (R, L, C) behind the final norm, and those before the last layer or None.
@@ -238,6 +282,9 @@ def read_rows(
     embeds = model.get_input_embeddings()(batch.ids)
     chosen = features[batch.features].to(embeds.dtype)
     embeds = embeds.masked_scatter(batch.shown[..., None], chosen)
+    if behind is not None:
+        own = behind.to(embeds.dtype).repeat(len(embeds), 1)
+        embeds = embeds.masked_scatter(batch.behind[..., None], own)
     out = model.model.language_model(
         inputs_embeds=embeds,
         position_ids=batch.places,

@@ -8,13 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stvg.backbones.learned import LearnedParts
+from stvg.backbones.learned import LearnedParts, as_map
 from stvg.backbones.positions import PositionRule
 from stvg.backbones.preprocess import PatchLayout
 from stvg.errors import UsageError
 from stvg.train.fresh import FRAMES, NUMBERS, WORLD_WORDS, lacks_of_world
 from stvg.train.heads import DenseHeads, Gauges, Sums
-from stvg.train.rows import Batch, SoftScale, encode_videos, judge_answers, read_rows
+from stvg.train.rows import (
+    Batch,
+    SoftScale,
+    encode_layers_of,
+    encode_videos,
+    judge_answers,
+    read_rows,
+)
 
 GAUGES = (
     "object", "colour", "kind", "motion", "painted", "answer", "number", "time", "target", "now",
@@ -74,11 +81,15 @@ class Student(nn.Module):  # type: ignore[misc]
         if not batch.videos:  # none could be used; processes still have to meet in the backward
             some = next(each for each in self.parameters() if each.requires_grad)
             return {"answer": some.sum() * 0}, {}
-        tokens = encode_videos(self.model.model.visual, batch, self.layout)
-        given = tokens
-        if batch.lessons:
-            grids = [grid for _, grid in batch.videos]
-            given = list(map(self._needed_parts.features, tokens, grids))
+        grids = [grid for _, grid in batch.videos]
+        parts = self._needed_parts if batch.lessons else None
+        tower = self.model.model.visual
+        layers: list[list[Tensor]] = []
+        if parts is not None and parts.needs_maps:
+            tokens, layers = encode_layers_of(tower, batch, self.layout)
+        else:
+            tokens = encode_videos(tower, batch, self.layout)
+        given = tokens if parts is None else list(map(parts.features, tokens, grids))
         sums: Sums = {}
         gauges: Gauges = {}
         dense = self.heads is not None and len(batch.seen) > 0
@@ -88,14 +99,21 @@ class Student(nn.Module):  # type: ignore[misc]
             by_step = torch.stack(tokens).unflatten(1, (steps, -1))  # (B, S, K, C)
             _add(sums, gauges, self.heads.judge_seen(by_step, table, batch.seen))
         if batch.rows is not None:
-            states, inner = read_rows(self.model, torch.cat(given), batch.rows, inner=dense)
+            behind = None if parts is None else parts.behind
+            states, inner = read_rows(
+                self.model, torch.cat(given), batch.rows, inner=dense, behind=behind
+            )
             _add(sums, gauges, judge_answers(self.model, states, batch.rows, self.scales))
             if inner is not None:
                 shown = inner[batch.rows.shown].reshape(len(inner), steps, -1, inner.shape[-1])
                 visual = shown[:, :, : len(tokens[0]) // steps]  # without vectors of a method
                 _add(sums, gauges, self.heads.judge_meant(visual, batch.meant))
-            if batch.lessons:
-                _add(sums, gauges, self._needed_parts.judge(states, batch.lessons))
+            if parts is not None:
+                maps = [
+                    [*layers[clip], as_map(tokens[clip], grids[clip], self.layout.merge)]
+                    for clip in batch.rows.clips.tolist()
+                ] if parts.needs_maps else []  # fmt: skip
+                _add(sums, gauges, parts.judge(states, batch.lessons, maps))
         return sums, gauges
 
     @property

@@ -74,9 +74,16 @@ class SpaceVllm(TextAnswer):
         return f'{instruction}\nThe sentence: "{query.text}"' if instruction else query.text
 
     def encode(
-        self, clip: Clip, query: Query, target: Tube | None = None, *, seed: int = 0
+        self,
+        clip: Clip,
+        query: Query,
+        target: Tube | None = None,
+        *,
+        seed: int = 0,
+        outside: Tube | None = None,
     ) -> Encoded:
         """See :meth:`TextAnswer.encode`; also where the decoder looks, and the right boxes."""
+        del outside
         encoded = super().encode(clip, query, target, seed=seed)
         question, view = encoded.question, encoded.view
         block, merge = question.pixels.block, self.backbone.layout.merge

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from stvg.backbones.learned import LearnedParts
+from stvg.backbones.learned import LearnedParts, Maps
 from stvg.backbones.preprocess import Grid
 from stvg.errors import UsageError
+from stvg.methods.boxes import box_losses
 from stvg.methods.spacevllm.config import SpaceVllmConfig
 from stvg.methods.spacevllm.decoder import SpaceDecoder
-from stvg.methods.spacevllm.loss import box_losses
 from stvg.methods.spacevllm.places import Lesson, Spots
 
 _SPREAD = 0.02  # standard deviation of new query vectors around their centre
@@ -100,9 +100,10 @@ class SpaceParts(LearnedParts):
         return boxes.flatten(1, 2)
 
     def judge(
-        self, states: Tensor, lessons: Sequence[Lesson]
+        self, states: Tensor, lessons: Sequence[Lesson], maps: Sequence[Maps] = ()
     ) -> tuple[dict[str, Tensor], dict[str, tuple[float, float]]]:
         """Losses of boxes, a mean over those of a query, summed over queries; and their IoU."""
+        del maps
         sizes: dict[tuple[int, int], list[int]] = {}
         for row, lesson in enumerate(lessons):
             if lesson.counts["box"]:

@@ -52,6 +52,10 @@ class Timed(ABC):
     def instruction(self, view: View) -> str:
         """What a prompt says about task and format; empty for a grammar that is trained."""
 
+    def stamp(self, view: View, frame: int) -> str:
+        """The time of a sampled frame as it is told to a model between the pictures."""
+        return f"{view.times_s[frame]:.1f}s"
+
     @abstractmethod
     def grammar(self, view: View, vocabulary: Vocabulary) -> Position:
         """What may be written.

@@ -1,8 +1,9 @@
-"""Any benchmark of :mod:`stvg.data` with tubes or boxes, as a method encodes it.
+"""Any benchmark of :mod:`stvg.data` with tubes, boxes or moments, as a method encodes it.
 
 A clip is a video (or the part of it that is a query's input) with all queries on it; they share its
 pixels. What the model sees and answers is what the method says when it is asked to answer
-(``encode``), with the annotated tube as target. A video that cannot be used is left out, named and
+(``encode``), with the annotated tube as target. Moments have no boxes; they are for methods that
+can learn time alone (``encode_time``). A video that cannot be used is left out, named and
 counted; too many of them stop the run.
 
 Clips of similar length stand in the same step, so that little is padded: of every few steps' worth
@@ -24,7 +25,7 @@ import torch
 from pydantic import Field
 
 from stvg.backbones.asking import Pixels
-from stvg.data.base import BoxRecord, Record, TubeRecord
+from stvg.data.base import BoxRecord, Record, TimeRecord, TubeRecord
 from stvg.errors import MissingExtraError, StvgError, UsageError, WeightsError
 from stvg.excerpt import Excerpt
 from stvg.geometry.boxes import clip_boxes
@@ -144,10 +145,14 @@ class BenchmarkMaker(Maker):
         companions = {name: Path(path) for name, path in task.companions.items()}
         questions = Questions(task.benchmark, Path(task.annotations), companions, task.limit)
         self.media = questions.reader.media
-        if not issubclass(questions.reader.kind, TubeRecord | BoxRecord):
+        kinds: Any = TubeRecord | BoxRecord
+        if hasattr(self.method, "encode_time"):
+            kinds |= TimeRecord
+        if not issubclass(questions.reader.kind, kinds):
             raise UsageError(
-                "expected a benchmark of tubes or boxes to train on, found "
-                f"{questions.reader.title}"
+                "expected a benchmark of tubes or boxes to train on, or of moments for a method "
+                f"that can learn time alone (bridge_stg), found {questions.reader.title} for "
+                f"{task.method}"
             )
         folder = Path(task.videos) if task.videos is not None else questions.videos_beside
         if folder is None:
@@ -162,7 +167,9 @@ class BenchmarkMaker(Maker):
         self.check_broken(self.broken)
         self.sources = [source for job in jobs for source in self._sources(job)]
         if not self.sources:
-            raise UsageError(f"{task.annotations}: expected queries with boxes, found none")
+            raise UsageError(
+                f"{task.annotations}: expected queries with boxes or one moment each, found none"
+            )
         self.size = len(self.sources)
         self.cache = FrameCache(max_bytes=int(task.cache_gb * 2**30)) if task.cache_gb else None
         self.detectors = Detectors(threads=1)
@@ -234,13 +241,21 @@ class BenchmarkMaker(Maker):
         targets = [(each, target_of(each, excerpt)) for each in records]
         usable = [(each, target) for each, target in targets if target is not None]
         if not usable:
-            raise UsageError("no boxes in the frames that the file has")
+            raise UsageError("no boxes, and no moment, in the frames that the file has")
         clips = self._clips(excerpt, [each.query for each, _ in usable])
         seeds = [dice.getrandbits(32) for _ in usable]
         return [
-            Lesson(each, seed, self.method.encode(clip, each.query, target, seed=seed))
+            Lesson(each, seed, self._with_target(clip, each.query, target, seed))
             for clip, seed, (each, target) in zip(clips, seeds, usable, strict=True)
         ]
+
+    def _with_target(self, clip: Clip, query: Query, target: Tube | Interval, seed: int) -> Encoded:
+        """A query with its right answer."""
+        if isinstance(target, Interval):
+            learner: Any = self.method
+            found: Encoded = learner.encode_time(clip, query, target)
+            return found
+        return self.method.encode(clip, query, target, seed=seed)
 
     def _clips(self, excerpt: Excerpt, queries: Sequence[Query]) -> list[Clip]:
         """The frames that the method wants for each query; equal plans share one clip."""
@@ -324,14 +339,18 @@ def _prompt(lesson: Lesson, clip: int) -> Prompt:
     )
 
 
-def target_of(record: Record, excerpt: Excerpt) -> Tube | None:
+def target_of(record: Record, excerpt: Excerpt) -> Tube | Interval | None:
     """The annotated tube in seconds of the excerpt and pixels of the file; None without boxes.
 
     Args:
-        record: A query with tube or box.
+        record: A query with tube or box; or with a moment, whose interval inside the excerpt is
+            the target, or None if it is empty.
         excerpt: The frames that are its input.
     """
     meta = excerpt.whole
+    if isinstance(record, TimeRecord):
+        start_s, end_s = np.clip(record.windows[0], 0.0, excerpt.meta.duration_s).tolist()
+        return Interval(start_s, end_s) if start_s < end_s else None
     if isinstance(record, BoxRecord):
         frames, boxes = np.zeros(1, np.int64), record.box[None]
         start, end = 0, 1
@@ -356,9 +375,11 @@ def target_of(record: Record, excerpt: Excerpt) -> Tube | None:
 
 
 def _is_usable(record: Record) -> bool:
-    """Whether a query has a box to learn."""
+    """Whether a query has a box to learn, or one moment."""
     if isinstance(record, TubeRecord):
         return record.has_boxes
+    if isinstance(record, TimeRecord):
+        return len(record.windows) == 1 and bool(np.isfinite(record.windows).all())
     return isinstance(record, BoxRecord) and bool(np.isfinite(record.box).all())
 
 

@@ -255,7 +255,8 @@ class WorldMaker(Maker):
         tube = self._tube(question, scene, 0)
         if tube is None:
             return None
-        encoded = encoder.encode(film, Query(question.text), tube)
+        outside = self._outside(question, scene)
+        encoded = encoder.encode(film, Query(question.text), tube, outside=outside)
         return row_of(self.backbone, encoded, clip)
 
     def _row(
@@ -325,6 +326,16 @@ class WorldMaker(Maker):
             return None
         interval = Interval(question.start / FPS, question.end / FPS)
         return Tube(interval, frames[seen] / FPS, boxes[seen] * self.task.side)
+
+    def _outside(self, question: Question, scene: Scene) -> Tube | None:
+        """The object where it is seen before and behind the event; None if it is not."""
+        boxes = scene.frame_boxes[question.figure]
+        seen = np.isfinite(boxes[:, 0])
+        seen[question.start : question.end] = False
+        if not seen.any():
+            return None
+        times_s = np.flatnonzero(seen) / FPS
+        return Tube(Interval(0, len(boxes) / FPS), times_s, boxes[seen] * self.task.side)
 
     def _view_of(self, steps: int) -> View:
         """A clip of so many steps as answers count it."""

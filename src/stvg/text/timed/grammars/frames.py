@@ -41,6 +41,11 @@ class Grammar(Timed):
         del view
         return ""
 
+    def stamp(self, view: View, frame: int) -> str:
+        """Its number."""
+        del view
+        return f"<t_{frame}>"
+
     def grammar(self, view: View, vocabulary: Vocabulary) -> Position:
         """See :class:`Timed`."""
         marks = tuple(f"<t_{number}>" for number in range(len(view) + 1))

@@ -1,0 +1,319 @@
+"""Bridge-STG (arXiv 2604.08014): time from the language model, place from a bridged decoder.
+
+The model reads a video with the time of each step beside its pictures and writes the interval.
+Behind that stand learned vectors, whose states tell a detection decoder what to look for; it looks
+at the frames of the interval only, all at once, so that its cost is linear in the interval and
+knows nothing of the rest of the video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stvg.backbones.asking import Answer, Behind, Pixels, pixels_of
+from stvg.backbones.prefix import Features, Tensor
+from stvg.errors import UsageError
+from stvg.methods.bridge_stg.config import BridgeStgConfig
+from stvg.methods.bridge_stg.files import check_file, frames_at, frames_in
+from stvg.methods.bridge_stg.frames import (
+    Lesson,
+    boxes_at,
+    choose_frames,
+    frames_of,
+    smoothed,
+    tube_of,
+)
+from stvg.methods.text_answer import Encoded, TextAnswer
+from stvg.rewards import Answer as Judged
+from stvg.rewards import Target
+from stvg.text import View
+from stvg.text.answers import Parsed
+from stvg.text.timed import find_timed
+from stvg.types import Clip, FloatArray, IntArray, Interval, Query, Tube
+
+if TYPE_CHECKING:
+    from stvg.backbones.learned import Maps
+    from stvg.methods.bridge_stg.parts import BridgeParts
+
+_AT_ONCE = 256
+"""Frames that are decoded together."""
+_LOOKED_AT = 8
+"""Frames that a detector looks at together, on which its memory depends."""
+
+
+class BridgeStg(TextAnswer):
+    """See the module; options in :class:`BridgeStgConfig`."""
+
+    name = "bridge_stg"
+    options = BridgeStgConfig
+    parts_options = (
+        "det", "vectors", "bridge", "detached", "detector", "layers", "candidates",
+        "width", "depth", "inner", "visible", "score", "matches", "space_loss",
+    )  # fmt: skip
+
+    def _check(self) -> None:
+        super()._check()
+        if len(self._tokens(self.config.det)) != 1:
+            raise UsageError(
+                f"expected a single token of {self.backbone.name} in the option det, found "
+                f"{self.config.det!r}; name one of its vocabulary that answers do not use otherwise"
+            )
+        self._maps: dict[int, Maps] = {}
+
+    def new_parts(self) -> BridgeParts:
+        """Vectors around the mean word, and an untrained bridge and decoder."""
+        import torch
+
+        from stvg.backbones.tower import whole_layers
+        from stvg.methods.bridge_stg.parts import BridgeParts
+
+        model = self.backbone.model
+        with torch.no_grad():
+            words = model.get_input_embeddings().weight.float()
+        parts = BridgeParts(
+            self.config,
+            words.mean(0).cpu(),
+            vocabulary=len(words),
+            tower=model.config.vision_config,
+            layers=len(whole_layers(model.model.visual)),
+        )
+        moved: BridgeParts = parts.to(self.backbone.device)
+        return moved
+
+    @property
+    def end_token(self) -> int:
+        """The token that calls boxes."""
+        return self._tokens(self.config.det)[0]
+
+    @property
+    def behind(self) -> Behind:
+        """The vectors behind it."""
+        return Behind(self.end_token, self.parts.behind)
+
+    def find_grammar(self, name: str) -> Any:
+        """The grammar of intervals of a name."""
+        return find_timed(name)
+
+    def prompt(self, query: Query, view: View) -> str:
+        """What to answer, and the sentence; the sentence alone for a grammar that is trained."""
+        instruction = self.codec.instruction(view)
+        return f'{instruction}\nThe sentence: "{query.text}"' if instruction else query.text
+
+    def encode(
+        self,
+        clip: Clip,
+        query: Query,
+        target: Tube | None = None,
+        *,
+        seed: int = 0,
+        outside: Tube | None = None,
+    ) -> Encoded:
+        """See :meth:`TextAnswer.encode`; also the frames to learn boxes from."""
+        encoded = super().encode(clip, query, target, seed=seed)
+        view, config = encoded.view, self.config
+        frames: IntArray = np.zeros(0, np.int64)
+        first = None
+        if target is not None and encoded.target is not None:
+            first = len(encoded.question.ids) + len(encoded.target) - 1
+            drawn = [
+                seed,
+                *(int(1000 * t) for t in (target.interval.start_s, target.interval.end_s)),
+            ]
+            counts = config.inside, config.outside
+            frames = choose_frames(target, outside, view, counts, np.random.default_rng(drawn))
+        lesson = Lesson(
+            first,
+            self._words(query.text),
+            frames,
+            view.times_s[frames],
+            boxes_at(target, view, frames),
+            boxes_at(outside, view, frames),
+        )
+        if config.detector is not None:
+            check_file(clip.meta)
+            lesson = replace(lesson, video=clip.meta, begins=clip.first)
+            if len(frames):
+                pixels = frames_at(clip.meta, lesson.times_s, config.box_side, first=clip.first)
+                lesson = replace(lesson, pixels=pixels)
+        return replace(encoded, lesson=lesson, behind=config.vectors)
+
+    def encode_time(self, clip: Clip, query: Query, interval: Interval) -> Encoded:
+        """A query whose interval is known and no box: time is learned from it alone.
+
+        Args:
+            clip: What the model sees.
+            query: The question.
+            interval: The right one.
+        """
+        encoded = super().encode(clip, query)
+        truth = Target((), encoded.view.size, columns={"query": query.text, "id": query.id})
+        try:
+            text = self.codec.render(interval, encoded.view)
+        except UsageError as error:
+            return replace(encoded, truth=truth, problem=str(error))
+        frames, boxes = np.zeros(0, np.int64), np.zeros((0, 4))
+        lesson = Lesson(None, (), frames, np.zeros(0), boxes, boxes)
+        return replace(
+            encoded, target=(*self._tokens(text), self.end_token), truth=truth, lesson=lesson,
+            behind=self.config.vectors,
+        )  # fmt: skip
+
+    def _words(self, text: str) -> tuple[int, ...]:
+        """Tokens of a sentence for decoders that see nothing else."""
+        if self.config.bridge != "sentence":
+            return ()
+        if self.config.detector is None:
+            return tuple(self._tokens(text))
+        from stvg.methods.bridge_stg.dino import sentence_ids
+
+        return sentence_ids(self.config.detector, text)
+
+    def write(self, truth: Target, view: View, seed: int) -> str:
+        """The interval."""
+        del seed
+        text: str = self.codec.render(truth.tubes[0].interval, view)
+        return text
+
+    def read(self, text: str, view: View, marked: Mapping[int, Tube]) -> Judged:
+        """The interval; the boxes are not in the text."""
+        del marked
+        timing = self.codec.parse(text, view)
+        problem = timing.problem or "the text alone holds no boxes"
+        return Judged(text, Parsed(None, timing.interval, timing.repairs, problem))
+
+    def look(self, encoded: Encoded, states: Tensor) -> Tensor:
+        """The states of the bridge; the decoder runs when all answers are there."""
+        del encoded
+        return states
+
+    def run(self, encoded: Sequence[Encoded]) -> list[tuple[Answer, Encoded]]:
+        """The model's answers, and boxes in the frames of their intervals."""
+        try:
+            found = super().run(encoded)
+            answers = [(said.text, item) for said, item in found]
+            if self.config.detector is None:
+                boxes = self._locate(answers)
+            else:
+                boxes = [self._detect(text, item) for text, item in answers]
+        finally:
+            self._maps = {}
+        return [
+            (said, replace(item, seen=own)) for (said, item), own in zip(found, boxes, strict=True)
+        ]
+
+    def read_for(self, query: Query, text: str, encoded: Encoded, clip: Clip) -> Judged:
+        """The interval with the boxes of its frames."""
+        read = super().read_for(query, text, encoded, clip)
+        if read.parsed.interval is None:
+            return read
+        boxes, scores, times_s = encoded.seen
+        if not np.isfinite(boxes).all():
+            parsed = replace(read.parsed, problem="the boxes of the decoder are not finite")
+        else:
+            tube = tube_of(boxes, scores, times_s, read.parsed.interval, encoded.view)
+            parsed = replace(read.parsed, tube=tube, problem=None)
+        return replace(read, parsed=parsed)
+
+    def _locate(
+        self, answers: Sequence[tuple[str, Encoded]]
+    ) -> list[tuple[FloatArray, FloatArray, FloatArray] | None]:
+        """Boxes, scores and times for each answer, whose ``seen`` is its bridge; None without one.
+
+        Frames of several answers are decoded together where they are of one size.
+        """
+        import torch
+
+        from stvg.methods.bridge_stg.parts import Wanted
+
+        found: list[tuple[FloatArray, FloatArray, FloatArray] | None] = [None] * len(answers)
+        waiting: list[tuple[int, FloatArray, Wanted]] = []
+
+        def decode() -> None:
+            with torch.no_grad():
+                candidates = self.parts.find([each for _, _, each in waiting])
+            boxes = candidates.boxes[-1].double().cpu().numpy()
+            scores = candidates.scores[-1].double().sigmoid().cpu().numpy()
+            start = 0
+            for number, times_s, _ in waiting:
+                end = start + len(times_s)
+                found[number] = (*self._chosen(boxes[start:end], scores[start:end]), times_s)
+                start = end
+            waiting.clear()
+
+        for number, (text, item) in enumerate(answers):
+            interval = self.codec.parse(text, item.view).interval
+            if interval is None:
+                continue
+            frames, times_s = frames_of(interval, item.view)
+            maps = self._maps[id(item.question.pixels)]
+            numbers = torch.from_numpy(frames).to(item.seen.device)
+            wanted = Wanted(item.seen, item.lesson.words, numbers, maps)
+            count = sum(len(each) for _, each, _ in waiting) + len(frames)
+            is_alike = not waiting or waiting[-1][2].maps[-1].shape[1:] == maps[-1].shape[1:]
+            if waiting and (count > _AT_ONCE or not is_alike):
+                decode()
+            waiting.append((number, times_s, wanted))
+        if waiting:
+            decode()
+        return found
+
+    def _detect(self, text: str, item: Encoded) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+        """Boxes, scores and times in frames of the file for an answer; None without interval."""
+        import torch
+
+        from stvg.methods.bridge_stg.parts import Wanted
+
+        interval = self.codec.parse(text, item.view).interval
+        if interval is None:
+            return None
+        config, bridge = self.config, item.seen
+        found: list[tuple[FloatArray, FloatArray, FloatArray]] = []
+        for times_s, pixels in frames_in(
+            interval, item.lesson.video, rate=config.box_rate, side=config.box_side,
+            most=_LOOKED_AT, first=item.lesson.begins,
+        ):  # fmt: skip
+            shown = torch.from_numpy(pixels).to(bridge.device)
+            wanted = Wanted(bridge, item.lesson.words, None, pixels=shown)
+            with torch.no_grad():
+                candidates = self.parts.find([wanted])
+            boxes = candidates.boxes[-1].double().cpu().numpy()
+            found.append((boxes, candidates.scores[-1].double().sigmoid().cpu().numpy(), times_s))
+        boxes, scores, times_s = (np.concatenate(each) for each in zip(*found, strict=True))
+        return (*self._chosen(boxes, scores), times_s)
+
+    def _chosen(self, boxes: FloatArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """One candidate a frame: boxes (F, 4) and scores (F,) of (F, K, 4) and (F, K)."""
+        best = smoothed(boxes, scores) if self.config.smooth else scores.argmax(axis=1)
+        rows = np.arange(len(boxes))
+        return boxes[rows, best], scores[rows, best]
+
+    def _features(self, pixels: Pixels) -> Features:
+        """See :class:`TextAnswer`; what the tower's layers gave is kept for the decoder."""
+        from stvg.backbones.learned import as_map
+
+        video = super()._features(pixels)
+        if not self.parts.needs_maps:
+            return video
+        tokens = as_map(video.tokens, video.grid_thw, self.backbone.layout.merge)
+        self._maps[id(pixels)] = (*video.layers, tokens)
+        return video
+
+    def _make_pixels(self, clip: Clip) -> Pixels:
+        """The clip as the vision tower takes it, with the time of each step behind it."""
+        pixels = pixels_of(clip, self.backbone, even_steps=self.config.even_steps)
+        if self.config.stamps == "none":
+            return pixels
+        view = View.of(clip, self.backbone.layout.temporal_patch)
+        stamps = tuple(
+            tuple(self._tokens(self.codec.stamp(view, view.step_frames(step)[0])))
+            for step in range(view.steps)
+        )
+        return replace(pixels, stamps=stamps, pushes=self.config.stamps == "pushing")
+
+    def _tokens(self, text: str) -> list[int]:
+        found: list[int] = self.backbone.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return found
