@@ -82,7 +82,8 @@ class Told(BridgeStg):
 def intervals_of(world: Path) -> dict[str, Interval]:
     """The true interval of every query of a split."""
     records = Questions("hcstvg_v2", world / "annotations.json").records(with_truth=True)
-    return {record.id: record.interval for record in records if isinstance(record, TubeRecord)}
+    samples = {each.id: each.sample() for each in records if isinstance(each, TubeRecord)}
+    return {name: each.target.interval for name, each in samples.items() if each.target is not None}
 
 
 def add_told(root: Path, result: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import yaml
 
 from stvg.cli.main import main
 from stvg.config import Config
+from stvg.methods.bridge_stg.config import BridgeStgConfig, SpaceLossConfig
 from stvg.methods.spacevllm.config import BoxLossConfig, SpaceVllmConfig
 from stvg.methods.stvg_o1.config import DraftConfig, StvgO1Config
 from stvg.methods.stvg_r1.config import StvgR1Config
@@ -130,13 +131,15 @@ def table_of(page: str, name: str) -> list[tuple[str, str, str]]:
 TRAIN, GRPO, O1 = "docs/train.md", "docs/grpo.md", "src/stvg/methods/stvg_o1/README.md"
 R1 = "src/stvg/methods/stvg_r1/README.md"
 SPACE = "src/stvg/methods/spacevllm/README.md"
+BRIDGE = "src/stvg/methods/bridge_stg/README.md"
 TABLES = {
     (TRAIN, "recipe"): Recipe, (TRAIN, "optimiser"): Optimiser, (TRAIN, "lora"): Lora,
     (TRAIN, "evaluate"): Evaluate, (TRAIN, "fresh"): FreshConfig,
     (TRAIN, "world"): find_task("world"), (TRAIN, "benchmark"): find_task("benchmark"),
     (GRPO, "grpo"): Grpo, (O1, "o1"): StvgO1Config, (O1, "draft"): DraftConfig,
     (R1, "r1"): StvgR1Config, (SPACE, "spacevllm"): SpaceVllmConfig,
-    (SPACE, "box_loss"): BoxLossConfig,
+    (SPACE, "box_loss"): BoxLossConfig, (BRIDGE, "bridge_stg"): BridgeStgConfig,
+    (BRIDGE, "space_loss"): SpaceLossConfig,
 }  # fmt: skip
 
 

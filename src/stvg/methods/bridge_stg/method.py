@@ -8,9 +8,9 @@ knows nothing of the rest of the video.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,12 +27,11 @@ from stvg.methods.bridge_stg.frames import (
     smoothed,
     tube_of,
 )
-from stvg.methods.text_answer import Encoded, TextAnswer
+from stvg.methods.interval_answer import IntervalAnswer
+from stvg.methods.text_answer import Encoded
 from stvg.rewards import Answer as Judged
 from stvg.rewards import Target
 from stvg.text import View
-from stvg.text.answers import Parsed
-from stvg.text.timed import find_timed
 from stvg.types import Clip, FloatArray, IntArray, Interval, Query, Tube
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ _LOOKED_AT = 8
 """Frames that a detector looks at together, on which its memory depends."""
 
 
-class BridgeStg(TextAnswer):
+class BridgeStg(IntervalAnswer):
     """See the module; options in :class:`BridgeStgConfig`."""
 
     name = "bridge_stg"
@@ -62,6 +61,7 @@ class BridgeStg(TextAnswer):
                 f"expected a single token of {self.backbone.name} in the option det, found "
                 f"{self.config.det!r}; name one of its vocabulary that answers do not use otherwise"
             )
+        self.is_stamped = self.config.stamps != "none"
         self._maps: dict[int, Maps] = {}
 
     def new_parts(self) -> BridgeParts:
@@ -93,15 +93,6 @@ class BridgeStg(TextAnswer):
     def behind(self) -> Behind:
         """The vectors behind it."""
         return Behind(self.end_token, self.parts.behind)
-
-    def find_grammar(self, name: str) -> Any:
-        """The grammar of intervals of a name."""
-        return find_timed(name)
-
-    def prompt(self, query: Query, view: View) -> str:
-        """What to answer, and the sentence; the sentence alone for a grammar that is trained."""
-        instruction = self.codec.instruction(view)
-        return f'{instruction}\nThe sentence: "{query.text}"' if instruction else query.text
 
     def encode(
         self,
@@ -171,19 +162,6 @@ class BridgeStg(TextAnswer):
         from stvg.methods.bridge_stg.dino import sentence_ids
 
         return sentence_ids(self.config.detector, text)
-
-    def write(self, truth: Target, view: View, seed: int) -> str:
-        """The interval."""
-        del seed
-        text: str = self.codec.render(truth.tubes[0].interval, view)
-        return text
-
-    def read(self, text: str, view: View, marked: Mapping[int, Tube]) -> Judged:
-        """The interval; the boxes are not in the text."""
-        del marked
-        timing = self.codec.parse(text, view)
-        problem = timing.problem or "the text alone holds no boxes"
-        return Judged(text, Parsed(None, timing.interval, timing.repairs, problem))
 
     def look(self, encoded: Encoded, states: Tensor) -> Tensor:
         """The states of the bridge; the decoder runs when all answers are there."""
@@ -305,7 +283,7 @@ class BridgeStg(TextAnswer):
     def _make_pixels(self, clip: Clip) -> Pixels:
         """The clip as the vision tower takes it, with the time of each step behind it."""
         pixels = pixels_of(clip, self.backbone, even_steps=self.config.even_steps)
-        if self.config.stamps == "none":
+        if not self.is_stamped:
             return pixels
         view = View.of(clip, self.backbone.layout.temporal_patch)
         stamps = tuple(

@@ -7,7 +7,6 @@ prompt has been read, so an answer is one reading and a few tokens, however many
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,21 +14,19 @@ import numpy as np
 
 from stvg.backbones.asking import Pixels, pixels_of, sentence_places
 from stvg.backbones.preprocess import patchify
+from stvg.methods.interval_answer import IntervalAnswer
 from stvg.methods.spacevllm.config import SpaceVllmConfig
 from stvg.methods.spacevllm.places import Lesson, Slots, Spots, goals_of, slots_of, tube_of
-from stvg.methods.text_answer import Encoded, TextAnswer
+from stvg.methods.text_answer import Encoded
 from stvg.rewards import Answer as Judged
-from stvg.rewards import Target
 from stvg.text import View
-from stvg.text.answers import Parsed
-from stvg.text.timed import find_timed
 from stvg.types import Clip, FloatArray, Query, Tube
 
 if TYPE_CHECKING:
     from stvg.methods.spacevllm.parts import SpaceParts
 
 
-class SpaceVllm(TextAnswer):
+class SpaceVllm(IntervalAnswer):
     """See the module; options in :class:`SpaceVllmConfig`.
 
     A picture is a clip of one frame, with a query of its own. Several sentences on a video share
@@ -64,15 +61,6 @@ class SpaceVllm(TextAnswer):
         moved: SpaceParts = parts.to(backbone.device)
         return moved
 
-    def find_grammar(self, name: str) -> Any:
-        """The grammar of intervals of a name."""
-        return find_timed(name)
-
-    def prompt(self, query: Query, view: View) -> str:
-        """What to answer, and the sentence; the sentence alone for a grammar that is trained."""
-        instruction = self.codec.instruction(view)
-        return f'{instruction}\nThe sentence: "{query.text}"' if instruction else query.text
-
     def encode(
         self,
         clip: Clip,
@@ -96,19 +84,6 @@ class SpaceVllm(TextAnswer):
         spots = Spots(first, steps, visual // steps - block.queries, tuple(sentence))
         goals = None if target is None else goals_of(target, view, self._slots(view))
         return replace(encoded, lesson=Lesson(spots, goals))
-
-    def write(self, truth: Target, view: View, seed: int) -> str:
-        """The interval."""
-        del seed
-        text: str = self.codec.render(truth.tubes[0].interval, view)
-        return text
-
-    def read(self, text: str, view: View, marked: Mapping[int, Tube]) -> Judged:
-        """The interval; the boxes are not in the text."""
-        del marked
-        timing = self.codec.parse(text, view)
-        problem = timing.problem or "the text alone holds no boxes"
-        return Judged(text, Parsed(None, timing.interval, timing.repairs, problem))
 
     def look(self, encoded: Encoded, states: Any) -> FloatArray:
         """The boxes of all slots, (S * N, 4), centre and size as shares of the frame's sides."""

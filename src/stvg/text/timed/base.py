@@ -49,8 +49,13 @@ class Timed(ABC):
         """Start and end in seconds as written, whatever they are; None where there are not two."""
 
     @abstractmethod
-    def instruction(self, view: View) -> str:
-        """What a prompt says about task and format; empty for a grammar that is trained."""
+    def instruction(self, view: View, *, stamped: bool = False) -> str:
+        """What a prompt says about task and format; empty for a grammar that is trained.
+
+        Args:
+            view: What the model sees.
+            stamped: Whether the time of each step stands between the pictures (:meth:`stamp`).
+        """
 
     def stamp(self, view: View, frame: int) -> str:
         """The time of a sampled frame as it is told to a model between the pictures."""

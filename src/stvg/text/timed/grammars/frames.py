@@ -36,9 +36,9 @@ class Grammar(Timed):
         )
         return start, end
 
-    def instruction(self, view: View) -> str:
+    def instruction(self, view: View, *, stamped: bool = False) -> str:
         """Nothing: models are trained to write it."""
-        del view
+        del view, stamped
         return ""
 
     def stamp(self, view: View, frame: int) -> str:

@@ -45,14 +45,16 @@ class Grammar(Timed):
         )
         return start_s, end_s
 
-    def instruction(self, view: View) -> str:
-        """See :class:`Timed`; tells the times of the frames."""
+    def instruction(self, view: View, *, stamped: bool = False) -> str:
+        """See :class:`Timed`; tells the times of the frames where they do not stand behind them."""
         if len(view) == 1:
             return "Find in the picture what the sentence at the end is about. Answer: Found."
-        times = ", ".join(f"{time_s:.2f}s" for time_s in view.times_s)
+        shown = "the time stands behind every few of them"
+        if not stamped:
+            shown = "at " + ", ".join(f"{time_s:.2f}s" for time_s in view.times_s)
         return (
-            f"The video lasts {view.end_s:.2f} seconds; {len(view)} frames of it are shown, at "
-            f"{times}. Say from when to when that happens which the sentence at the end is about. "
+            f"The video lasts {view.end_s:.2f} seconds; {len(view)} frames of it are shown, "
+            f"{shown}. Say from when to when that happens which the sentence at the end is about. "
             "Answer in this form: From 2.5s to 7.0s."
         )
 
