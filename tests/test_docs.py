@@ -133,7 +133,7 @@ def test_figures_of_the_benchmarks_come_from_their_results() -> None:
         assert f"| {level} | **`tiny`, text_box** | {' | '.join(values)} |" in card
 
 
-@pytest.mark.parametrize("method", ["stvg_o1", "stvg_r1", "spacevllm"])
+@pytest.mark.parametrize("method", ["stvg_o1", "stvg_r1", "spacevllm", "bridge_stg"])
 def test_tables_of_arms_come_from_their_results(method: str) -> None:
     result = json.loads((ROOT / f"benchmarks/results/{method}.json").read_text())["result"]
     table = (ROOT / f"src/stvg/methods/{method}/README.md").read_text()
@@ -146,6 +146,9 @@ def test_tables_of_arms_come_from_their_results(method: str) -> None:
         ]
         told = rf"^\| {re.escape(arm)} \| {len(rows)} \| {means[0]} \| {means[1]}"
         assert re.search(told, table, re.M), arm
+        if "told" in rows[0]:  # with the true interval
+            given = sum(row["told"] for row in rows) / len(rows)
+            assert re.search(rf"^\| {re.escape(arm)} \|.*\| {given:.1f} \|", table, re.M), arm
     if "tiny" in arms:
         shown = ("m_tIoU", "m_vIoU", "gt_vIoU", "vIoU@0.3", "vIoU@0.5", "vIoU@0.7")
         values = " | ".join(f"{arms['tiny'][0][name]:.1f}" for name in shown)
@@ -168,3 +171,15 @@ def test_latency_comes_from_its_results() -> None:
                 row["answer_tokens"], f"{row['cpu_s_a_query']:.2f}",
             )  # fmt: skip
             assert f"| {' | '.join(map(str, cells))} |" in table
+
+
+def test_long_clips_come_from_their_results() -> None:
+    rows = json.loads((ROOT / "benchmarks/results/latency.json").read_text())["result"]["long"]
+    table = (ROOT / "src/stvg/methods/bridge_stg/README.md").read_text()
+    for row in rows:
+        cells = (
+            row["frames"], row["event"], f"`{row['way']}`", row["boxes"],
+            f"{row['prompt_tokens']:,}", f"{row['cpu_s_a_query']:.2f}", f"{row['where_s']:.2f}",
+            row["memory_mib"],
+        )  # fmt: skip
+        assert f"| {' | '.join(map(str, cells))} |" in table

@@ -533,6 +533,34 @@ def test_few_frames_are_all_taken() -> None:
     ]  # fmt: skip
 
 
+def test_no_frame_is_drawn_twice() -> None:
+    """Seven frames in six shares, one of which holds two of them."""
+    longer = Tube(Interval(0.5, 1.375), np.arange(4, 11) / 8, boxes(7))
+    for seed in range(20):
+        found = choose_frames(longer, None, VIEW, (6, 0), np.random.default_rng(seed))
+        assert len(set(found.tolist()) & set(range(4, 11))) == 6
+
+
+def test_a_frame_at_the_edge_of_the_event_is_not_outside_of_it() -> None:
+    """Frame 1 counts until 1.5 s and the event begins at 1.4 s: its box says that it is there."""
+    view = View(np.arange(4), np.array([0, 0.5, 1.5, 2.5, 3.5]), (200, 100), (64, 64))
+    target = Tube(Interval(1.4, 3.5), np.array([1.4, 2.0, 3.0]), boxes(3))
+    found = choose_frames(target, None, view, (9, 9), np.random.default_rng(0))
+    assert found.tolist() == [0, 2, 3]
+
+
+def test_frames_with_a_right_box_have_no_wrong_one() -> None:
+    """Where a sampled frame stands for the last moments before the event and its beginning."""
+    made, clip = method(frames=8), clip_of()
+    clip = Clip(clip.meta, clip.frames[::2], clip.times_s[::2], clip.frame_indices[::2])
+    target = Tube(Interval(5 / 8, 13 / 8), np.arange(5, 13) / 8, boxes(8))
+    outside = Tube(Interval(0, 2), np.array([*range(5), *range(13, 16)]) / 8, boxes(8))
+    lesson = made.encode(clip, Query("the red ball"), target, outside=outside).lesson
+    is_right, is_wrong = (np.isfinite(each[:, 0]) for each in (lesson.goals, lesson.elsewhere))
+    assert is_right.any()
+    assert not (is_right & is_wrong).any()
+
+
 def test_frames_of_the_event_without_a_box_teach_nothing() -> None:
     gap = Tube(TARGET.interval, np.array([4, 5, 8, 9]) / 8, boxes(4))
     found = choose_frames(gap, None, VIEW, (9, 0), np.random.default_rng(0))

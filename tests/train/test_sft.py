@@ -235,6 +235,19 @@ def test_parts_and_workers_change_nothing_but_rounding(whole: Path, tmp_path: Pa
         assert torch.allclose(found, expected[name], atol=1e-3), name
 
 
+def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    """Options that it did not know have their defaults, and only those."""
+    last = train(recipe(tmp_path / "run", stop=12))
+    (path,) = sorted((last.parent / "checkpoints").glob("*/state.pt"))[-1:]
+    state = torch.load(path, weights_only=True)
+    del state["recipe"]["optimiser"]["parts"]
+    torch.save(state, path)
+    factor = {"lr": 3e-3, "warmup": 8, "tower": 0.5, "parts": 2.0}
+    with pytest.raises(UsageError, match=r"another recipe \(optimiser.parts was 1.0, is 2.0\)"):
+        train(recipe(tmp_path / "run", optimiser=factor))
+    assert train(recipe(tmp_path / "run")).exists()
+
+
 def test_a_run_of_another_recipe_is_refused(whole: Path) -> None:
     with pytest.raises(UsageError, match=r"another recipe \(optimiser.lr was 0.003, is 0.5\)"):
         train(recipe(whole, **PLAIN, optimiser={"lr": 0.5, "warmup": 8, "tower": 0.5}))

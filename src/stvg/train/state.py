@@ -100,13 +100,21 @@ def find_state(recipe: Recipe) -> dict[str, Any] | None:
     if checkpoint is None:
         return None
     state = load_state(checkpoint)
-    changed = differences(state["recipe"], recipe.what_decides())
+    changed = differences(_with_defaults(state["recipe"], recipe), recipe.what_decides())
     if changed:
         raise UsageError(
             f"{out} holds a run of another recipe ({'; '.join(changed)}); choose another folder "
             "(out=...), or remove that one"
         )
     return state
+
+
+def _with_defaults(values: Mapping[str, Any], recipe: Recipe) -> Mapping[str, Any]:
+    """What decided an earlier run; options that did not exist then have their defaults."""
+    try:
+        return type(recipe).of({**values, "out": recipe.out}).what_decides()
+    except UsageError:  # an option is gone: then the values themselves say what differs
+        return values
 
 
 def restore(found: Mapping[str, Any], learner: Learner, optimiser: Any) -> State:

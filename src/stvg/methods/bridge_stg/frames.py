@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -25,7 +24,8 @@ class Lesson:
         times_s: When they are shown, (F,).
         goals: The right box in each, ``xyxy`` as shares of the frame's sides, (F, 4); NaN where
             nothing is to be found.
-        elsewhere: The object where it is seen though nothing is to be found, (F, 4) likewise.
+        elsewhere: The object where it is seen though nothing is to be found, (F, 4) likewise; NaN
+            where there is a right box.
         video: Where a detector reads frames of its own; None without one.
         begins: Number in its file of the first frame of the video.
         pixels: These frames as it sees them, (F, H, W, 3) uint8; None without one.
@@ -57,8 +57,8 @@ def choose_frames(
     """Sampled frames to learn from: of the event, spread over it, and others.
 
     Frames of the event are those that count in the interval and have a box; of every equal share of
-    them one is drawn. Others are rather those in which the object is not known to be seen. If there
-    are fewer than asked for, all are taken.
+    them one is drawn. Others have no box of the target, and are rather those in which the object is
+    not known to be seen. If there are fewer than asked for, all are taken.
 
     Args:
         target: The right tube.
@@ -74,10 +74,9 @@ def choose_frames(
     known = frames_with_box(target, view)
     event = [number for number in range(first, end) if number in known]
     if len(event) > counts[0]:
-        edges = np.linspace(0, len(event), counts[0] + 1)
-        event = [event[int(dice.uniform(low, high))] for low, high in pairwise(edges)]
+        event = [int(dice.choice(share)) for share in np.array_split(event, counts[0])]
     seen = frames_with_box(outside, view)
-    others = [number for number in range(len(view)) if not first <= number < end]
+    others = [n for n in range(len(view)) if not (first <= n < end or n in known)]
     others = sorted(dice.permutation(others).tolist(), key=lambda number: number in seen)
     return np.sort(np.array([*event, *others[: counts[1]]], np.int64))
 

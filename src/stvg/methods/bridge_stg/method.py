@@ -116,13 +116,10 @@ class BridgeStg(IntervalAnswer):
             ]
             counts = config.inside, config.outside
             frames = choose_frames(target, outside, view, counts, np.random.default_rng(drawn))
+        goals, elsewhere = (boxes_at(tube, view, frames) for tube in (target, outside))
+        elsewhere[np.isfinite(goals)] = np.nan
         lesson = Lesson(
-            first,
-            self._words(query.text),
-            frames,
-            view.times_s[frames],
-            boxes_at(target, view, frames),
-            boxes_at(outside, view, frames),
+            first, self._words(query.text), frames, view.times_s[frames], goals, elsewhere
         )
         if config.detector is not None:
             check_file(clip.meta)
