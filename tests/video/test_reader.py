@@ -15,6 +15,7 @@ import pytest
 from stvg.errors import StvgError, UsageError, VideoError
 from stvg.types import Interval, VideoMeta
 from stvg.video import SamplingPlan, iter_frames, probe, read_clip
+from stvg.video.container import limit_pictures
 from tests.barcode import (
     CLOCKWISE_90,
     CLOCKWISE_270,
@@ -53,6 +54,24 @@ def test_delivers_every_frame_once_and_in_order(name: str, video_of: VideoOf) ->
     clip = read_clip(video_of(name), SamplingPlan())
     assert numbers_in(clip.frames) == list(range(FRAMES))
     assert clip.frame_indices.tolist() == list(range(FRAMES))
+
+
+def test_pictures_larger_than_a_process_takes_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the decoder itself, on the way that reads all and on the one that reads some."""
+    write_barcode_video(tmp_path / "v.mp4")
+    meta = probe(tmp_path / "v.mp4")
+    few = SamplingPlan(times_s=[0.0, 2.5])
+    expected = [read_clip(meta, plan).frames for plan in (SamplingPlan(), few)]
+    monkeypatch.setattr("stvg.video.container._most_pixels", None)
+    limit_pictures(2 * meta.width * meta.height)
+    for plan, frames in zip((SamplingPlan(), few), expected, strict=True):
+        assert np.array_equal(read_clip(meta, plan).frames, frames)
+    limit_pictures(meta.width * meta.height // 2)
+    for plan in (SamplingPlan(), few):
+        with pytest.raises(VideoError, match="expected pictures that can be decoded"):
+            read_clip(meta, plan)
 
 
 VARIABLE_TIMES_S = [0.0, 0.1, 0.15, 0.6, 1.7, 1.8]

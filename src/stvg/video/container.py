@@ -24,6 +24,21 @@ _NOT_VIDEOS = ("concat", "dash", "hls", "image2", "lrc", "srt", "tty", "webvtt")
 """Beginnings of FFmpeg's names for still pictures, texts and lists of other files."""
 
 
+_most_pixels: int | None = None
+
+
+def limit_pictures(pixels: int | None) -> None:
+    """Let decoders of this process refuse larger pictures, wherever in a stream they come.
+
+    For services that open strangers' files: a stream may grow where nothing says so beforehand.
+
+    Args:
+        pixels: Most pixels of a picture; None for as many as the decoder takes.
+    """
+    global _most_pixels  # noqa: PLW0603, of the process, as the memory is that it saves
+    _most_pixels = pixels
+
+
 class FileIdentity(NamedTuple):
     """What makes a file the same one: resolved name, size in bytes, time of change in ns."""
 
@@ -89,6 +104,8 @@ def open_video(
             stream.codec_context.thread_count = threads
             if threads != 1:
                 stream.codec_context.thread_type = "AUTO"
+            if _most_pixels is not None:
+                stream.codec_context.options = {"max_pixels": str(_most_pixels)}
             yield container, stream
     except (av.FFmpegError, av.codec.codec.UnknownCodecError) as error:
         raise VideoError(

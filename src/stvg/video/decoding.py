@@ -143,7 +143,7 @@ def _decode_needed(index: VideoIndex, numbers: IntArray, threads: int) -> _Decod
         if context.name != "h264" or not starts_softly.any():
             # Damage must not be patched up from other pictures than in a plain decode. (H.264
             # after a soft start reports the references that its leading pictures lack.)
-            context.options = {"err_detect": "explode"}
+            context.options = {**context.options, "err_detect": "explode"}
         source = _PacketSource(container, stream, packets)
         try:
             for packet, exact_from in _packets_to_feed(source, packets, fed, starts):
