@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,18 @@ pytest.importorskip("transformers", reason="the models extra is not installed")
 from stvg.backbones.asking import Answer  # noqa: E402
 from stvg.backbones.learned import as_map  # noqa: E402
 from stvg.backbones.qwen import QwenBackbone  # noqa: E402
-from stvg.backbones.tower import encode_alike, encode_layers  # noqa: E402
+from stvg.backbones.tower import can_batch, encode_alike, encode_layers  # noqa: E402
 from stvg.data.world import plan_clip  # noqa: E402
 from stvg.data.world.files import write_world  # noqa: E402
 from stvg.errors import UsageError  # noqa: E402
 from stvg.geometry.boxes import box_iou, convert_boxes, generalized_iou, paired_iou  # noqa: E402
 from stvg.geometry.tubes import viou  # noqa: E402
 from stvg.methods.bridge_stg import Method as BridgeStg  # noqa: E402
+from stvg.methods.bridge_stg.bridge import Words  # noqa: E402
 from stvg.methods.bridge_stg.config import BridgeStgConfig  # noqa: E402
 from stvg.methods.bridge_stg.decoder import (  # noqa: E402
     QueryGuidedDecoder,
     Views,
-    agreement,
     decoder_config,
 )
 from stvg.methods.bridge_stg.frames import (  # noqa: E402
@@ -46,7 +47,8 @@ from stvg.train.sft import train  # noqa: E402
 from stvg.train.starting import load_learner, without_weights  # noqa: E402
 from stvg.train.student import Student, total_loss  # noqa: E402
 from stvg.train.tasks.world import Task  # noqa: E402
-from stvg.types import Clip, Interval, Query, Tube  # noqa: E402
+from stvg.types import Clip, Interval, Query, Tube, VideoMeta  # noqa: E402
+from tests.backbones.tiny_qwen import tiny_model, tiny_qwen2  # noqa: E402
 from tests.train.small import WORLD, backbone, drawn, recipe, tokenizer  # noqa: E402
 from tests.train.small import tube_of as true_tube  # noqa: E402
 
@@ -317,17 +319,49 @@ def test_padding_of_what_is_looked_for_is_not_looked_for() -> None:
     torch.testing.assert_close(found.scores[-1], expected.scores[-1])
 
 
-def test_places_without_an_anchor_are_never_chosen_before_others() -> None:
-    seen = views()
+def test_states_without_an_anchor_count_as_nothing() -> None:
+    """All places are chosen; what stands at those without an anchor has no part in it."""
+    made, seen = decoder(candidates=18), views()
     seen.anchors[:, :4] = torch.inf
-    text = torch.ones_like(seen.text)
+    others = [torch.cat([torch.full((2, 4, 32), 9.0), each[:, 4:]], dim=1) for each in seen.layers]
     with torch.no_grad():
-        made = decoder(candidates=4, layers=1)
-        made.norm[0].bias.fill_(1.0)  # places that are nothing score the bias: 32
-        made.project[0].bias.zero_()
-        found = made(replace(seen, text=text))
-    assert agreement(torch.ones(2, 1, 32), replace(seen, text=text)).max() == 32
-    assert torch.isfinite(found.scores[-1]).all()
+        found, again = made(seen), made(replace(seen, layers=others))
+    for stage in range(3):
+        assert torch.isfinite(found.boxes[stage]).all()
+        assert torch.equal(found.boxes[stage], again.boxes[stage])
+        assert torch.equal(found.scores[stage], again.scores[stage])
+
+
+def test_a_score_is_the_best_or_the_mean_over_what_is_looked_for() -> None:
+    shape = decoder_config(width=32, depth=2, inner=32, candidates=5, levels=2)
+    seen = views()
+    longer = torch.cat([seen.text, torch.full((2, 2, 32), 9.0)], dim=1)
+    padded = replace(seen, text=longer, is_text=torch.tensor([[True] * 3 + [False] * 2] * 2))
+    for score, rated in (
+        ("best", lambda each: each.amax(-1)),
+        ("mean", lambda each: each.mean(-1)),
+    ):
+        torch.manual_seed(0)
+        made = QueryGuidedDecoder(shape, 2, score=score, is_new=True).eval()
+        with torch.no_grad():
+            found, again = made(seen), made(padded)
+        torch.testing.assert_close(found.scores[-1], rated(found.by_token) - 4)
+        torch.testing.assert_close(again.scores[-1], found.scores[-1])
+
+
+def test_candidates_are_chosen_of_all_places() -> None:
+    """Those of each layer are the best of its places, and have their boxes."""
+    made, seen = decoder(), views()
+    with torch.no_grad():
+        made.propose.layers[-1].weight.normal_()
+        found = made(seen, everywhere=True)
+    scores, boxes = found.places
+    assert scores.shape == (2, 18)
+    for start, end, first in ((0, 3, 0), (3, 5, 9)):
+        best = scores[:, first : first + 9].topk(end - start, dim=1)
+        torch.testing.assert_close(found.scores[0][:, start:end], best.values)
+        places = (first + best.indices)[..., None].expand(-1, -1, 4)
+        torch.testing.assert_close(found.boxes[0][:, start:end], boxes.gather(1, places))
 
 
 def flops(made: BridgeStg, maps: Any, frames: int) -> int:
@@ -401,6 +435,32 @@ def test_a_sure_candidate_is_matched_before_a_near_one() -> None:
     assert sure["l1"].item() == pytest.approx(0.01, abs=1e-6)
     even = judge_stage(torch.tensor([[0.0, 0.0]]), boxes, goals, none)
     assert even["l1"].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_several_matches_count_as_one() -> None:
+    """Two of three candidates, 0.01 and 0.03 off; losses are half of theirs."""
+    goals = torch.tensor([[0.4, 0.4, 0.6, 0.6]])
+    boxes = torch.tensor([[[0.9, 0.9, 0.1, 0.1], [0.51, 0.5, 0.2, 0.2], [0.5, 0.53, 0.2, 0.2]]])
+    none = torch.full((1, 4), torch.nan)
+    found = judge_stage(torch.zeros(1, 3), boxes, goals, none, 2)
+    assert found["l1"].item() == pytest.approx((0.01 + 0.03) / 2, abs=1e-6)
+    assert found["score"].item() == pytest.approx((2 * 0.25 + 0.75) * 0.25 * np.log(2) / 2)
+    assert found["contrast"].item() == pytest.approx(np.log(3))
+
+
+def test_matches_are_places_before_candidates_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 patches of two layers; behind the decoder's layers the six candidates, one of them."""
+    student, maker = student_and_maker(matches=4)
+    stages: list[tuple[int, int]] = []
+
+    def judged(scores: Any, boxes: Any, goals: Any, elsewhere: Any, matches: int) -> Any:
+        stages.append((scores.shape[1], matches))
+        return judge_stage(scores, boxes, goals, elsewhere, matches)
+
+    monkeypatch.setattr("stvg.methods.bridge_stg.parts.judge_stage", judged)
+    with torch.no_grad():
+        student(maker.batch(range(1)))
+    assert stages == [(128, 4), (6, 1), (6, 1)]
 
 
 def gradients(student: Student, loss: Any) -> dict[str, float]:
@@ -619,14 +679,14 @@ def test_an_answer_is_an_interval_and_boxes_in_its_frames() -> None:
         assert len(found.tube) == 6
 
 
-def test_many_frames_and_several_clips_are_decoded_in_parts(
+def test_many_frames_are_decoded_in_parts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = method()
     force(made, "<t_3> to <t_9>")
     encoded = [made.encode(clip_of(number), Query("the red ball")) for number in range(3)]
     together = made.run(encoded)
-    monkeypatch.setattr("stvg.methods.bridge_stg.method._AT_ONCE", 7)
+    monkeypatch.setattr("stvg.methods.bridge_stg.method._AT_ONCE", 4)
     for (_, one), (_, other) in zip(made.run(encoded), together, strict=True):
         for ours, theirs in zip(one.seen, other.seen, strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-5)
@@ -659,6 +719,45 @@ def test_what_cannot_be_read_is_an_empty_prediction(text: str, problem: str) -> 
 def test_a_call_that_is_not_one_token_is_refused() -> None:
     with pytest.raises(UsageError, match=r"single token of .* in the option det"):
         method(det="<|box_start|>")
+
+
+def test_more_matches_than_candidates_are_refused() -> None:
+    with pytest.raises(UsageError, match="matches 9 is above candidates 6"):
+        BridgeStgConfig.of({**OPTIONS, "matches": 9})
+
+
+def test_frames_without_a_side_have_windows_of_one_size() -> None:
+    """Windows of 32 pixels: 160 by 80 would be cut into whole and half ones."""
+    model = QwenBackbone(tiny_model(), tokenizer())
+    meta = VideoMeta("dog.mp4", 160, 90, Fraction(10), 4.0, 40)
+    sizes = {}
+    for detector in (None, "a folder"):
+        options = {**OPTIONS, "side": None, "detector": detector}
+        made = BridgeStg(model, BridgeStgConfig.of(options))
+        sizes[detector] = made.plan(meta, Query("the red ball")).frames.size(meta)
+    assert sizes == {None: (160, 64), "a folder": (160, 80)}
+    tower = model.model.model.visual
+    assert can_batch(tower, (1, 8, 20))
+    assert not can_batch(tower, (1, 10, 20))
+
+
+def test_the_tower_of_qwen2_vl_is_looked_at_too() -> None:
+    """Its patches are 32 numbers long, its tokens 64, and all its layers see whole frames."""
+    made = method(QwenBackbone(tiny_qwen2(), tokenizer()))
+    maps = maps_of(made, clip_of())
+    assert [each.shape[-1] for each in maps] == [32, 32, 64]
+    assert torch.isfinite(found_in(made, maps, torch.randn(4, 64))).all()
+
+
+@pytest.mark.parametrize("width", [48, 64, 112])
+def test_words_are_read_at_any_width(width: int) -> None:
+    """Padding is not read."""
+    words = Words(9, width).eval()
+    ids, is_text = torch.tensor([[3, 4, 0], [3, 4, 5]]), torch.tensor([[True] * 2 + [False],
+                                                                      [True] * 3])  # fmt: skip
+    with torch.no_grad():
+        found, alone = words(ids, is_text), words(ids[:1, :2], is_text[:1, :2])
+    torch.testing.assert_close(found[:1, :2], alone)
 
 
 def test_too_many_candidates_are_refused() -> None:

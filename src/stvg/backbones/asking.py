@@ -99,7 +99,7 @@ class Answer:
         ids: Its tokens.
         confidence: Geometric mean of the probabilities of the tokens that were chosen, (0, 1].
         finished: Whether it ended of itself rather than at the limit.
-        seen: What ``look`` of :func:`answer` made of the states of the prompt.
+        seen: What ``look`` of :func:`answer` made of the states that it was given.
     """
 
     text: str

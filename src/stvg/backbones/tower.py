@@ -118,6 +118,18 @@ def whole_layers(tower: Any) -> Collection[int]:
     return found
 
 
+def window_side(vision_config: Any) -> int | None:
+    """Side in pixels of a window of the layers that see no whole frames; None without such layers.
+
+    Windows of frames whose sides are multiples of it are of one size; see :func:`can_batch`.
+    """
+    whole = getattr(vision_config, "fullatt_block_indexes", None)
+    if whole is None or len(set(whole)) == vision_config.depth:
+        return None
+    cell = int(vision_config.patch_size * vision_config.spatial_merge_size)
+    return int(vision_config.window_size) // cell * cell
+
+
 def _windows(tower: Any, grid: Tensor) -> tuple[Tensor, int]:
     """The order in which tokens of one frame pair stand window by window, and how many windows."""
     import torch

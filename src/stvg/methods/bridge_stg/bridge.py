@@ -44,7 +44,7 @@ class Words(nn.Module):  # type: ignore[misc]
 
     Args:
         vocabulary: Number of tokens.
-        width: Length d of a query.
+        width: Length d of a query, a multiple of 16.
     """
 
     def __init__(self, vocabulary: int, width: int) -> None:
@@ -52,7 +52,7 @@ class Words(nn.Module):  # type: ignore[misc]
         self.embed = nn.Embedding(vocabulary, width)
         self.place = nn.Embedding(256, width)
         self.layer = nn.TransformerEncoderLayer(
-            width, max(width // 32, 1), 4 * width, dropout=0.0, batch_first=True
+            width, width // (16 if width % 32 else 32), 4 * width, dropout=0.0, batch_first=True
         )
         self.norm = _begun_small(nn.LayerNorm(width))
 

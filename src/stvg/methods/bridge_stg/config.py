@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stvg.config import Config
 from stvg.methods.text_answer import TextAnswerConfig
@@ -93,3 +93,12 @@ class BridgeStgConfig(TextAnswerConfig):
     space_loss: SpaceLossConfig = Field(
         default_factory=SpaceLossConfig, description="weights of the losses of boxes"
     )
+
+    @model_validator(mode="after")
+    def _has_places(self) -> Self:
+        if self.matches > self.candidates:
+            raise ValueError(
+                f"matches {self.matches} is above candidates {self.candidates}, of which there are "
+                "no more than places"
+            )
+        return self

@@ -30,7 +30,7 @@ class Views:
     Attributes:
         layers: States behind each of its layers, (N, P, d) each.
         anchors: A box at each of their P places, centre and size as logits, (N, P, 4); infinite
-            where no candidate may be.
+            where states count as nothing, as in padding.
         memory: What the decoder looks at, (N, P', d).
         shapes: Rows and columns of the levels of the memory.
         is_real: Places of the memory that are not padding, (N, P') bool; None for all.

@@ -8,7 +8,7 @@ knows nothing of the rest of the video.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,9 @@ import numpy as np
 
 from stvg.backbones.asking import Answer, Behind, Pixels, pixels_of
 from stvg.backbones.prefix import Features, Tensor
+from stvg.backbones.tower import window_side
 from stvg.errors import UsageError
+from stvg.methods.base import Plan
 from stvg.methods.bridge_stg.config import BridgeStgConfig
 from stvg.methods.bridge_stg.files import check_file, frames_at, frames_in
 from stvg.methods.bridge_stg.frames import (
@@ -32,16 +34,18 @@ from stvg.methods.text_answer import Encoded
 from stvg.rewards import Answer as Judged
 from stvg.rewards import Target
 from stvg.text import View
-from stvg.types import Clip, FloatArray, IntArray, Interval, Query, Tube
+from stvg.types import Clip, FloatArray, IntArray, Interval, Query, Tube, VideoMeta
 
 if TYPE_CHECKING:
     from stvg.backbones.learned import Maps
-    from stvg.methods.bridge_stg.parts import BridgeParts
+    from stvg.methods.bridge_stg.parts import BridgeParts, Wanted
 
-_AT_ONCE = 256
-"""Frames that are decoded together."""
-_LOOKED_AT = 8
-"""Frames that a detector looks at together, on which its memory depends."""
+_AT_ONCE = 64
+"""Frames that are decoded together from states of the tower, on which memory depends."""
+_DETECTED_AT_ONCE = 8
+"""Frames that a detector looks at together."""
+Boxes = tuple[FloatArray, FloatArray, FloatArray]
+"""Boxes, their scores and times of F frames: (F, 4), (F,), (F,)."""
 
 
 class BridgeStg(IntervalAnswer):
@@ -64,6 +68,14 @@ class BridgeStg(IntervalAnswer):
         self.is_stamped = self.config.stamps != "none"
         self._maps: dict[int, Maps] = {}
 
+    def plan(self, meta: VideoMeta, query: Query) -> Plan:
+        """See :class:`Method`; frames whose layers the tower gives have windows of one size."""
+        plan, config = super().plan(meta, query), self.config
+        window = window_side(self.backbone.model.config.vision_config)
+        if plan.frames is None or window is None or config.detector or config.side is not None:
+            return plan
+        return replace(plan, frames=replace(plan.frames, multiple_of=window))
+
     def new_parts(self) -> BridgeParts:
         """Vectors around the mean word, and an untrained bridge and decoder."""
         import torch
@@ -72,11 +84,10 @@ class BridgeStg(IntervalAnswer):
         from stvg.methods.bridge_stg.parts import BridgeParts
 
         model = self.backbone.model
-        with torch.no_grad():
-            words = model.get_input_embeddings().weight.float()
+        words = model.get_input_embeddings().weight.detach()
         parts = BridgeParts(
             self.config,
-            words.mean(0).cpu(),
+            words.mean(0, dtype=torch.float32).cpu(),
             vocabulary=len(words),
             tower=model.config.vision_config,
             layers=len(whole_layers(model.model.visual)),
@@ -168,17 +179,12 @@ class BridgeStg(IntervalAnswer):
     def run(self, encoded: Sequence[Encoded]) -> list[tuple[Answer, Encoded]]:
         """The model's answers, and boxes in the frames of their intervals."""
         try:
-            found = super().run(encoded)
-            answers = [(said.text, item) for said, item in found]
-            if self.config.detector is None:
-                boxes = self._locate(answers)
-            else:
-                boxes = [self._detect(text, item) for text, item in answers]
+            return [
+                (said, replace(item, seen=self._locate(said.text, item)))
+                for said, item in super().run(encoded)
+            ]
         finally:
             self._maps = {}
-        return [
-            (said, replace(item, seen=own)) for (said, item), own in zip(found, boxes, strict=True)
-        ]
 
     def read_for(self, query: Query, text: str, encoded: Encoded, clip: Clip) -> Judged:
         """The interval with the boxes of its frames."""
@@ -193,72 +199,44 @@ class BridgeStg(IntervalAnswer):
             parsed = replace(read.parsed, tube=tube, problem=None)
         return replace(read, parsed=parsed)
 
-    def _locate(
-        self, answers: Sequence[tuple[str, Encoded]]
-    ) -> list[tuple[FloatArray, FloatArray, FloatArray] | None]:
-        """Boxes, scores and times for each answer, whose ``seen`` is its bridge; None without one.
-
-        Frames of several answers are decoded together where they are of one size.
-        """
+    def _locate(self, text: str, item: Encoded) -> Boxes | None:
+        """Boxes of an answer, whose ``seen`` is its bridge; None without an interval."""
         import torch
-
-        from stvg.methods.bridge_stg.parts import Wanted
-
-        found: list[tuple[FloatArray, FloatArray, FloatArray] | None] = [None] * len(answers)
-        waiting: list[tuple[int, FloatArray, Wanted]] = []
-
-        def decode() -> None:
-            with torch.no_grad():
-                candidates = self.parts.find([each for _, _, each in waiting])
-            boxes = candidates.boxes[-1].double().cpu().numpy()
-            scores = candidates.scores[-1].double().sigmoid().cpu().numpy()
-            start = 0
-            for number, times_s, _ in waiting:
-                end = start + len(times_s)
-                found[number] = (*self._chosen(boxes[start:end], scores[start:end]), times_s)
-                start = end
-            waiting.clear()
-
-        for number, (text, item) in enumerate(answers):
-            interval = self.codec.parse(text, item.view).interval
-            if interval is None:
-                continue
-            frames, times_s = frames_of(interval, item.view)
-            maps = self._maps[id(item.question.pixels)]
-            numbers = torch.from_numpy(frames).to(item.seen.device)
-            wanted = Wanted(item.seen, item.lesson.words, numbers, maps)
-            count = sum(len(each) for _, each, _ in waiting) + len(frames)
-            is_alike = not waiting or waiting[-1][2].maps[-1].shape[1:] == maps[-1].shape[1:]
-            if waiting and (count > _AT_ONCE or not is_alike):
-                decode()
-            waiting.append((number, times_s, wanted))
-        if waiting:
-            decode()
-        return found
-
-    def _detect(self, text: str, item: Encoded) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """Boxes, scores and times in frames of the file for an answer; None without interval."""
-        import torch
-
-        from stvg.methods.bridge_stg.parts import Wanted
 
         interval = self.codec.parse(text, item.view).interval
         if interval is None:
             return None
-        config, bridge = self.config, item.seen
-        found: list[tuple[FloatArray, FloatArray, FloatArray]] = []
-        for times_s, pixels in frames_in(
-            interval, item.lesson.video, rate=config.box_rate, side=config.box_side,
-            most=_LOOKED_AT, first=item.lesson.begins,
-        ):  # fmt: skip
-            shown = torch.from_numpy(pixels).to(bridge.device)
-            wanted = Wanted(bridge, item.lesson.words, None, pixels=shown)
-            with torch.no_grad():
+        found: list[Boxes] = []
+        with torch.no_grad():
+            for times_s, wanted in self._looked_at(interval, item):
                 candidates = self.parts.find([wanted])
-            boxes = candidates.boxes[-1].double().cpu().numpy()
-            found.append((boxes, candidates.scores[-1].double().sigmoid().cpu().numpy(), times_s))
+                boxes = candidates.boxes[-1].double().cpu().numpy()
+                scores = candidates.scores[-1].double().sigmoid().cpu().numpy()
+                found.append((boxes, scores, times_s))
         boxes, scores, times_s = (np.concatenate(each) for each in zip(*found, strict=True))
         return (*self._chosen(boxes, scores), times_s)
+
+    def _looked_at(self, interval: Interval, item: Encoded) -> Iterator[tuple[FloatArray, Wanted]]:
+        """The frames of an interval, some at a time, with when they are shown."""
+        import torch
+
+        from stvg.methods.bridge_stg.parts import Wanted
+
+        config, bridge, words = self.config, item.seen, item.lesson.words
+        if config.detector is not None:
+            for times_s, pixels in frames_in(
+                interval, item.lesson.video, rate=config.box_rate, side=config.box_side,
+                most=_DETECTED_AT_ONCE, first=item.lesson.begins,
+            ):  # fmt: skip
+                shown = torch.from_numpy(pixels).to(bridge.device)
+                yield times_s, Wanted(bridge, words, None, pixels=shown)
+            return
+        frames, times_s = frames_of(interval, item.view)
+        maps = self._maps[id(item.question.pixels)]
+        for first in range(0, len(frames), _AT_ONCE):
+            some = slice(first, first + _AT_ONCE)
+            numbers = torch.from_numpy(frames[some]).to(bridge.device)
+            yield times_s[some], Wanted(bridge, words, numbers, maps)
 
     def _chosen(self, boxes: FloatArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
         """One candidate a frame: boxes (F, 4) and scores (F,) of (F, K, 4) and (F, K)."""

@@ -91,9 +91,9 @@ class BridgeParts(LearnedParts):
             )
             return
         self.words = Words(vocabulary, width) if has_words else None
-        self.images = TowerViews(
-            layers, tower.hidden_size, len(centre), width, tower.temporal_patch_size
-        )
+        # In Qwen2-VL the hidden size is that of visual tokens.
+        patch_size = getattr(tower, "embed_dim", tower.hidden_size)
+        self.images = TowerViews(layers, patch_size, len(centre), width, tower.temporal_patch_size)
         shape = decoder_config(
             width=width, depth=config.depth, inner=config.inner,
             candidates=config.candidates, levels=2,
