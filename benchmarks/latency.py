@@ -15,8 +15,8 @@ answer that is put into both mouths. `spacevllm` has a box for every frame of th
 tells the time of each step in as many tokens and decodes the frames of the event alone, from the
 same states of the vision tower. Both have the sizes of their options' defaults, but for the 64
 places of a frame, of which `bridge_stg` takes 48 candidates. Memory is what a process of its own
-needs at most while it answers, beyond what it had before. `where_s` is the part of the seconds that
-boxes take; other clips and events show what it depends on.
+needs at most while it answers, beyond what it had before (Linux). `where_s` is the part of the
+seconds that boxes take; other clips and events show what it depends on.
 
 CPU seconds are of the process, without reading and cutting frames, ways in turns, median.
 
@@ -30,13 +30,13 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -199,29 +199,38 @@ def measure_one(way: str, frames: int, event: int, repeats: int) -> dict[str, An
         lambda taken: None if taken else Literal(told), method.vocabulary
     )
     encoded = [method.encode(clip, Query(SENTENCES[0]))]
-    find, boxes_s = method.parts.find, []
+    find, where_s = method.parts.find, [0.0]
 
     def timed(*arguments: Any) -> Any:
         before = time.process_time()
         found = find(*arguments)
-        boxes_s.append(time.process_time() - before)
+        where_s[-1] += time.process_time() - before
         return found
 
     method.parts.find = timed
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    taken = []
-    for _ in range(repeats + 1):
+    output = method.run(encoded)[0]
+    taken, where_s = [], []
+    before = resident_mib("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on
+    for _ in range(repeats):
+        where_s.append(0.0)
         start = time.process_time()
         output = method.run(encoded)[0]
         taken.append(time.process_time() - start)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    memory = resident_mib("VmHWM") - before
     found = method.decode(output, clip, Query(SENTENCES[0]))
     return {
         "frames": frames, "event": event, "way": way, "boxes": len(method_boxes(output)),
         "tube_boxes": len(found.tube), "prompt_tokens": len(encoded[0].question.ids),
-        "cpu_s_a_query": round(statistics.median(taken[1:]), 4),
-        "where_s": round(statistics.median(boxes_s[1:]), 4), "memory_mib": round(memory / 1024),
+        "cpu_s_a_query": round(statistics.median(taken), 4),
+        "where_s": round(statistics.median(where_s), 4), "memory_mib": round(memory),
     }  # fmt: skip
+
+
+def resident_mib(name: str) -> float:
+    """Memory of this process, now (``VmRSS``) or at most so far (``VmHWM``)."""
+    (line,) = [each for each in Path("/proc/self/status").read_text().splitlines() if name in each]
+    return int(line.split()[1]) / 1024
 
 
 def method_boxes(output: Any) -> Any:
